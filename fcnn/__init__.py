@@ -1,0 +1,62 @@
+"""fcnn: convolutional networks as pure functions, for JAX.
+
+A layer is immutable data with two pure functions, `init` and `apply`; a network is a bigger
+layer; its numbers live in two plain pytrees, `params` and `state`.
+"""
+
+from fcnn import geometry, initializers, ops, tree
+from fcnn.blocks import separable_conv
+from fcnn.compose import identity, parallel, remat, repeat, residual, sequential
+from fcnn.layer import Layer
+from fcnn.layers import (
+    AvgPool,
+    BatchNorm,
+    Conv,
+    ConvTranspose,
+    Dense,
+    DepthwiseConv,
+    Dropout,
+    DropPath,
+    GroupNorm,
+    LayerNorm,
+    MaxPool,
+    Scale,
+    SpatialDropout,
+)
+from fcnn.ops import flatten, global_avg_pool, global_max_pool
+from fcnn.summary import Summary, summary
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AvgPool",
+    "BatchNorm",
+    "Conv",
+    "ConvTranspose",
+    "Dense",
+    "DepthwiseConv",
+    "DropPath",
+    "Dropout",
+    "GroupNorm",
+    "Layer",
+    "LayerNorm",
+    "MaxPool",
+    "Scale",
+    "SpatialDropout",
+    "Summary",
+    "flatten",
+    "geometry",
+    "global_avg_pool",
+    "global_max_pool",
+    "identity",
+    "initializers",
+    "ops",
+    "parallel",
+    "remat",
+    "repeat",
+    "residual",
+    "separable_conv",
+    "sequential",
+    "summary",
+    "tree",
+]

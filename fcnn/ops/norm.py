@@ -1,0 +1,109 @@
+"""The statistics of an array and normalisation by them; float32 inside."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from fcnn.ops import checks
+
+
+def wide(dtype) -> jnp.dtype:
+    """The dtype of sums and statistics: float32, or float64 where x is float64."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+def moments(
+    x: jax.Array, axes: int | Sequence[int], *, keepdims: bool = False
+) -> tuple[jax.Array, jax.Array]:
+    """Mean and (biased) variance of x over `axes`.
+
+    The variance is the mean squared distance from the mean, in a second pass over x: the
+    one-pass E[x^2] - E[x]^2 loses every digit where the mean is large beside the spread.
+
+    Args:
+      x: any shape, floating.
+      axes: the axes to reduce; (0, 1, 2) for the batch statistics of an (N, H, W, C) image.
+      keepdims: keep the reduced axes with size 1.
+
+    Returns:
+      (mean, var), both float32 (float64 for float64 x).
+
+    Raises:
+      TypeError: x is not floating-point.
+      ValueError: nothing to average, or an axis that x does not have.
+
+    >>> import jax.numpy as jnp
+    >>> mean, var = moments(jnp.array([[1.0, 10.0], [3.0, 10.0]]), 0)
+    >>> mean.tolist(), var.tolist()
+    ([2.0, 10.0], [1.0, 0.0])
+    """
+    x = jnp.asarray(x)
+    checks.floating("moments", x)
+    over = (axes,) if isinstance(axes, int) else tuple(axes)
+    if any(not -x.ndim <= axis < x.ndim for axis in over):
+        raise ValueError(f"moments axes {over} do not exist in x of shape {x.shape}")
+    if any(x.shape[axis] == 0 for axis in over):
+        raise ValueError(f"moments over axes {over} of x {x.shape}: there is nothing to average")
+    x = x.astype(wide(x.dtype))
+    mean = jnp.mean(x, axis=over, keepdims=True)
+    var = jnp.mean(jnp.square(x - mean), axis=over, keepdims=True)
+    if keepdims:
+        return mean, var
+    return jnp.squeeze(mean, over), jnp.squeeze(var, over)
+
+
+def normalize(
+    x: jax.Array,
+    mean: jax.Array,
+    var: jax.Array,
+    scale: jax.Array | None = None,
+    bias: jax.Array | None = None,
+    eps: float = 1e-5,
+) -> jax.Array:
+    """`(x - mean) / sqrt(var + eps) * scale + bias`, in float32, given back in x.dtype.
+
+    Args:
+      x: any shape, floating.
+      mean, var, scale, bias: shapes that align with the last axes of x, (C,) for one number a
+        channel; each size is x's or 1. scale and bias may be None.
+      eps: added to the variance.
+
+    Returns:
+      an array of x's shape and dtype.
+
+    Raises:
+      TypeError: x is not floating-point.
+      ValueError: an argument does not align with x, or eps is negative or NaN.
+
+    Source: Ioffe & Szegedy, "Batch normalization", arXiv:1502.03167, algorithm 1.
+
+    >>> import jax.numpy as jnp
+    >>> x = jnp.array([[1.0, 10.0], [3.0, 10.0]])
+    >>> normalize(x, *moments(x, 0), eps=0.01).round(2).tolist()
+    [[-1.0, 0.0], [1.0, 0.0]]
+    """
+    x = jnp.asarray(x)
+    checks.floating("normalize", x)
+    if not eps >= 0:
+        raise ValueError(f"normalize eps must be at least 0, got {eps!r}")
+    mean, var = _aligned("mean", mean, x), _aligned("var", var, x)
+    multiplier = jax.lax.rsqrt(var + eps)
+    if scale is not None:
+        multiplier = multiplier * _aligned("scale", scale, x)
+    y = (x.astype(wide(x.dtype)) - mean) * multiplier
+    if bias is not None:
+        y = y + _aligned("bias", bias, x)
+    return y.astype(x.dtype)
+
+
+def _aligned(name: str, value, x) -> jax.Array:
+    """`value` in the wide dtype, with leading axes of size 1 up to x's rank."""
+    value = jnp.asarray(value, wide(x.dtype))
+    shape = (1,) * (x.ndim - value.ndim) + value.shape
+    if len(shape) != x.ndim or any(v not in (1, n) for v, n in zip(shape, x.shape, strict=True)):
+        raise ValueError(
+            f"normalize {name} of shape {value.shape} does not align with the last axes of "
+            f"x {x.shape}"
+        )
+    return value.reshape(shape)

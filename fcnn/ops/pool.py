@@ -1,0 +1,183 @@
+"""Pooling: the largest or the mean value of each window, each channel on its own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from fcnn.ops import checks
+from fcnn.ops import padding as pad
+from fcnn.ops.norm import wide
+
+
+def max_pool(
+    x: jax.Array,
+    window: int | tuple[int, ...],
+    *,
+    stride: int | tuple[int, ...] | None = None,
+    padding: pad.Padding = "VALID",
+    dilation: int | tuple[int, ...] = 1,
+) -> jax.Array:
+    """Keep the largest value of each window.
+
+    Args:
+      x: (N, *S, C), floating.
+      window: size, an int for every spatial dimension or one each.
+      stride: step between windows; None means the window (they do not overlap), as in PyTorch.
+      padding: "VALID", "SAME", an int or ((low, high), ...); padding never wins (it is -inf).
+        PyTorch's ceil_mode=True is an exact padding with a larger high.
+      dilation: distance between the values of one window.
+
+    Returns:
+      (N, *S', C) of x.dtype.
+
+    Raises:
+      TypeError: x is not floating-point.
+      ValueError: the window is larger than the padded x, or one lies wholly in the padding.
+
+    >>> import jax.numpy as jnp
+    >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1), 2)[0, :, :, 0].tolist()
+    [[5.0, 7.0], [13.0, 15.0]]
+    """
+    x, facts = _facts("max_pool", x, window, stride, padding, dilation)
+    if facts.tiles():
+        return jnp.max(facts.tiled(x), axis=facts.tile_axes())
+    return facts.reduce(x, -np.inf, lax.max)
+
+
+def avg_pool(
+    x: jax.Array,
+    window: int | tuple[int, ...],
+    *,
+    stride: int | tuple[int, ...] | None = None,
+    padding: pad.Padding = "VALID",
+    dilation: int | tuple[int, ...] = 1,
+    count_padding: bool = False,
+) -> jax.Array:
+    """Take the mean of each window; the sums are float32 whatever x is.
+
+    Args:
+      x, window, stride, padding, dilation: as in `max_pool`.
+      count_padding: divide by the whole window (True) or by the values inside x (False).
+        PyTorch's count_include_pad is True unless said otherwise. Its ceil_mode together with
+        count_include_pad=True pads x by hand first and leaves only ceil_mode's extra to `padding`.
+
+    Returns:
+      (N, *S', C) of x.dtype.
+
+    Raises:
+      TypeError: x is not floating-point.
+      ValueError: the window is larger than the padded x, or one lies wholly in the padding.
+
+    >>> import jax.numpy as jnp
+    >>> avg_pool(jnp.arange(4.0).reshape(1, 4, 1), 3, stride=3, padding=1)[0, :, 0].tolist()
+    [0.5, 2.5]
+    """
+    x, facts = _facts("avg_pool", x, window, stride, padding, dilation)
+    x32 = x.astype(wide(x.dtype))
+    if facts.tiles():
+        return jnp.mean(facts.tiled(x32), axis=facts.tile_axes()).astype(x.dtype)
+    total = facts.reduce(x32, 0.0, lax.add)
+    if count_padding:
+        return (total / float(np.prod(facts.window))).astype(x.dtype)
+    counts = facts.counts()
+    inside = np.ones(())
+    for count in counts:
+        inside = inside[..., None] * count
+    return (total / jnp.asarray(inside[None, ..., None], total.dtype)).astype(x.dtype)
+
+
+def global_avg_pool(x: jax.Array) -> jax.Array:
+    """Average each feature map to one number: (N, *S, C) to (N, C), summed in float32.
+
+    Raises TypeError for integer x and ValueError for another rank.
+    Source: Lin et al., "Network in network", arXiv:1312.4400.
+
+    >>> import jax.numpy as jnp
+    >>> global_avg_pool(jnp.arange(8.0).reshape(1, 2, 2, 2)).tolist()
+    [[3.0, 4.0]]
+    """
+    x, ndim = checks.image("global_avg_pool", x)
+    _not_empty("global_avg_pool", x)
+    return jnp.mean(x.astype(wide(x.dtype)), axis=range(1, ndim + 1)).astype(x.dtype)
+
+
+def global_max_pool(x: jax.Array) -> jax.Array:
+    """Keep the largest value of each feature map: (N, *S, C) to (N, C).
+
+    Raises TypeError for integer x and ValueError for another rank.
+
+    >>> import jax.numpy as jnp
+    >>> global_max_pool(jnp.arange(8.0).reshape(1, 2, 2, 2)).tolist()
+    [[6.0, 7.0]]
+    """
+    x, ndim = checks.image("global_max_pool", x)
+    _not_empty("global_max_pool", x)
+    return jnp.max(x, axis=range(1, ndim + 1))
+
+
+def _not_empty(op, x):
+    if 0 in x.shape[1:-1]:
+        raise ValueError(f"{op} of x {x.shape}: there is nothing to pool")
+
+
+class _Facts:
+    """The static facts of one pooling, and the reductions they describe."""
+
+    def __init__(self, sizes, window, stride, pads, dilation):
+        self.sizes, self.window, self.stride = sizes, window, stride
+        self.pads, self.dilation = pads, dilation
+
+    def counts(self):
+        """Per dimension, how many values of each window lie inside x."""
+        facts = zip(self.sizes, self.window, self.stride, self.pads, self.dilation, strict=True)
+        counts = []
+        for size, k, s, (low, high), d in facts:
+            starts = np.arange(-low, size + high - d * (k - 1), s)
+            taps = starts[:, None] + d * np.arange(k)
+            counts.append(((taps >= 0) & (taps < size)).sum(axis=1))
+        return counts
+
+    def tiles(self):
+        """Whether the windows tile x side by side: then a reshape replaces reduce_window, whose
+        gradient (select_and_scatter) is slow."""
+        plain = all(p == (0, 0) for p in self.pads) and set(self.dilation) == {1}
+        return plain and self.window == self.stride
+
+    def tiled(self, x):
+        """(N, *S, C) as (N, S0', w0, S1', w1, ..., C); what no window covers is cut off."""
+        whole = [i // w for i, w in zip(self.sizes, self.window, strict=True)]
+        for axis, (n, w) in enumerate(zip(whole, self.window, strict=True), start=1):
+            x = lax.slice_in_dim(x, 0, n * w, axis=axis)
+        split = [v for pair in zip(whole, self.window, strict=True) for v in pair]
+        return x.reshape(x.shape[0], *split, x.shape[-1])
+
+    def tile_axes(self):
+        return tuple(range(2, 2 * len(self.sizes) + 1, 2))
+
+    def reduce(self, x, start, operation):
+        return lax.reduce_window(
+            x,
+            x.dtype.type(start),
+            operation,
+            window_dimensions=(1, *self.window, 1),
+            window_strides=(1, *self.stride, 1),
+            padding=((0, 0), *self.pads, (0, 0)),
+            window_dilation=(1, *self.dilation, 1),
+        )
+
+
+def _facts(op, x, window, stride, padding, dilation):
+    x, ndim = checks.image(op, x)
+    window = checks.per_dimension(f"{op} window", window, ndim)
+    stride = window if stride is None else checks.per_dimension(f"{op} stride", stride, ndim)
+    dilation = checks.per_dimension(f"{op} dilation", dilation, ndim)
+    pads = pad.zeros(op, padding, x.shape[1:-1], window, stride, dilation)
+    pad.check_fits(op, x.shape, pads, window, dilation)
+    facts = _Facts(x.shape[1:-1], window, stride, pads, dilation)
+    if any(count.min() == 0 for count in facts.counts()):
+        raise ValueError(
+            f"{op} window {window} with stride {stride} over x {x.shape} "
+            f"{checks.image_axes(ndim)} padded by {pads} would lie wholly in the padding somewhere"
+        )
+    return x, facts
