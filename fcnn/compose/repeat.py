@@ -1,6 +1,5 @@
 """The same layer many times, compiled once."""
 
-import functools
 from dataclasses import dataclass
 
 import jax
@@ -39,7 +38,11 @@ class Repeat(Combinator):
 
     def init(self, key: jax.Array, x: Input) -> tuple[Params, State]:
         x = spec(x)
-        params, state = jax.vmap(functools.partial(init_child, self.layer, x=x))(self._keys(key))
+
+        def one(key):
+            return init_child(self.layer, key, x)
+
+        params, state = jax.vmap(one)(self._keys(key))
         first = jax.tree.map(lambda leaf: leaf[0], (params, state))
         y = output_spec(self.layer, *first, x)
         if (y.shape, y.dtype) != (x.shape, x.dtype):
