@@ -1,0 +1,2 @@
+"""The imperative shell around `fcnn`: data, disk, terminal and pictures. Run it as
+`python -m train`."""

@@ -1,0 +1,102 @@
+"""What every recipe has: the settings, which are also the command line's options.
+
+The text under a field is its line in `--help`.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import jax
+import tyro
+from tyro.constructors import PrimitiveConstructorSpec
+
+from fcnn.models import PlainConfig
+from train.data import Dataset
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Seeds as "0,1,7", or a count: "5" is 0,1,2,3,4.
+
+    >>> parse_seeds("3"), parse_seeds("4,")
+    ((0, 1, 2), (4,))
+    """
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise ValueError(f"expected a count or seeds like 0,1,7, got {text!r}") from None
+    seeds = tuple(numbers) if "," in text else tuple(range(numbers[0] if numbers else 0))
+    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
+        raise ValueError(f"expected one or more different seeds from 0 to 2^32 - 1, got {text!r}")
+    return seeds
+
+
+SEEDS = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="COUNT|A,B,C",
+    instance_from_str=lambda words: parse_seeds(words[0]),
+    is_instance=lambda value: isinstance(value, tuple),
+    str_from_instance=lambda seeds: [",".join(map(str, seeds)) or "none"],
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Settings of a training run; a recipe is a subclass with its own defaults, data and draws."""
+
+    name: ClassVar[str]
+
+    epochs: int
+    """How many times to go through the training images."""
+    batch_size: int
+    """Images in a step."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """AdamW, or SGD with Nesterov momentum 0.9."""
+    learning_rate: float
+    """The highest one: it is warmed up to linearly, then falls to 0 along a cosine."""
+    warmup_epochs: float = 1.0
+    """Epochs until the learning rate is at its highest."""
+    weight_decay: float
+    """How much kernels shrink in a step, as a share of the learning rate; nothing else does."""
+    label_smoothing: float = 0.0
+    """Share of each target that is spread over all classes."""
+    shift: int = 0
+    """Shift training images at random by up to this many pixels each way."""
+    seed: int = 0
+    """Decides the initial weights, the order of the images and their augmentation."""
+    seeds: Annotated[tuple[int, ...], SEEDS] = ()
+    """Train once for each of several seeds, and print the mean; takes the place of --seed."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type that the network computes in; weights and statistics stay float32."""
+    validate: bool = False
+    """Test on every sixth training image instead of the test split: for choosing settings."""
+    runs_dir: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs")
+    """Where the folder of the run is made."""
+    progress: bool = True
+    """Show a live line; without a terminal, a few plain lines are printed in any case."""
+    model: PlainConfig
+    """The network: fields of fcnn.models.PlainConfig, described there."""
+
+    def __post_init__(self) -> None:
+        least = {"epochs": 1, "batch_size": 1, "warmup_epochs": 0, "weight_decay": 0, "shift": 0}
+        for name, lowest in least.items():
+            value = getattr(self, name)
+            if not lowest <= value < math.inf:  # false for nan too
+                option = "--" + name.replace("_", "-")
+                raise ValueError(f"{option} must be {lowest} or more and finite, got {value}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"--learning-rate must be positive, got {self.learning_rate}")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"--label-smoothing must be in [0, 1), got {self.label_smoothing}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"--seed must be from 0 to 2^32 - 1, got {self.seed}")
+
+    def load(self, report: Callable[[str], None]) -> Dataset:
+        """The images; what takes long (a download) is told to `report`."""
+        raise NotImplementedError
+
+    def augment(self, key: jax.Array, images: jax.Array) -> jax.Array:
+        """A training batch's images (N, H, W, C) uint8, changed at random."""
+        raise NotImplementedError

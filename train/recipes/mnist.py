@@ -1,0 +1,46 @@
+"""MNIST, 28x28 handwritten digits.
+
+    python -m train mnist --data-dir FOLDER     (without it, 12 MB are downloaded once)
+
+MEASURED-FIGURES mnist: accuracy (mean, spread, seeds), time, hardware.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import jax
+import tyro
+
+from fcnn.augment import random_crop
+from fcnn.models import PlainConfig
+from train.data import Dataset, mnist
+from train.recipe import Recipe
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mnist(Recipe):
+    """MNIST: 70,000 handwritten digits of 28x28 pixels."""
+
+    name: ClassVar[str] = "mnist"
+    source: ClassVar[mnist.Source] = mnist.MNIST
+
+    epochs: int = 8
+    batch_size: int = 128
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.05
+    shift: int = 2
+    model: PlainConfig = PlainConfig(dropout=0.3)
+    data_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Folder with the four IDX files, or with a folder of the data set's name that has them;
+    without it they are downloaded into the cache."""
+    checksum: bool = True
+    """Refuse files that are not exactly the published ones."""
+
+    def load(self, report: Callable[[str], None]) -> Dataset:
+        return mnist.load(self.source, self.data_dir, checksum=self.checksum, report=report)
+
+    def augment(self, key: jax.Array, images: jax.Array) -> jax.Array:
+        return random_crop(key, images, self.shift)
