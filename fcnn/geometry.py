@@ -46,7 +46,7 @@ def output_size(i: int, k: int, s: int = 1, p: Pad = 0, d: int = 1) -> int:
 def transposed_size(
     i: int, k: int, s: int = 1, p: Pad = 0, d: int = 1, output_padding: int = 0
 ) -> int:
-    """The size that i pasted kernels cover: (i - 1)*s + d*(k - 1) + 1 - low - high + output_padding.
+    """The size of i pasted kernels: (i - 1)*s + d*(k - 1) + 1 - low - high + output_padding.
 
     It inverts `output_size`: i positions come back to the smallest input that has i of them, and
     `output_padding` up to s - 1 names the larger ones. Raises ValueError when nothing is left, or
