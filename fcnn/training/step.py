@@ -36,6 +36,9 @@ def train_step(
 
     The train_state passed in is donated: its buffers are reused, so keep only the one returned.
     Pass the same key at every step: the step's number is folded into it.
+    On several devices: put the batch on a `jax.sharding.Mesh` split along its first axis and the
+    train_state replicated. The mesh axes must be Auto (`jax.make_mesh` makes Explicit ones unless
+    told `axis_types`).
 
     loss: (logits, labels) -> (N,), not averaged; the step averages over the batch.
     prepare: pure (key, inputs, labels) -> (inputs, labels) on the whole batch inside the step:
