@@ -94,15 +94,16 @@ def _description(cls: type[Recipe], *, listing: bool) -> str:
 
 
 def _one_line(box: str) -> str:
-    """The sentence in the box that tyro draws around an error: up to its first ruled line."""
+    """The sentence in the box that tyro draws around an error: after its title, up to a rule."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    lines = [line.strip("│ ") for line in plain.splitlines() if not line.startswith(("╭", "╰"))]
-    sentence: list[str] = []
-    for line in lines:
-        if line.startswith("─"):
-            break
-        sentence.append(line)
-    return " ".join(" ".join(sentence).split())
+    sections: list[list[str]] = [[]]
+    for line in plain.splitlines():
+        row = line.strip("│ ")
+        if row.startswith("╭") or (row and not row.strip("─-╰╯")):  # "-" where there is no UTF-8
+            sections.append([])
+        else:
+            sections[-1].append(row)
+    return " ".join(" ".join(sections[1]).split())
 
 
 def _unknown(word: str, name: str) -> str:

@@ -46,7 +46,7 @@ class DivergedError(Exception):
 class Program(NamedTuple):
     """Compiled functions, the same for every seed."""
 
-    init: Callable[[int], tuple[TrainState, jax.Array]]  # seed -> train_state, key of the run
+    init: Callable[[jax.Array], tuple[TrainState, jax.Array]]  # seed -> train_state, key of the run
     order: Callable[[jax.Array, jax.Array], jax.Array]  # key, step -> (parts, steps, batch)
     steps: Callable[..., tuple[TrainState, dict[str, jax.Array]]]  # some steps of training
     test: Callable[..., dict[str, jax.Array]]  # the whole test split
@@ -63,11 +63,14 @@ def train(recipe: Recipe, terminal: Terminal) -> list[float]:
         data = hold_out(data)
     examples = len(data.train[1])
     if recipe.batch_size > examples:
-        raise UserError(f"--batch-size {recipe.batch_size} is more than the {examples} images")
+        raise UserError(
+            f"--batch-size {recipe.batch_size} is more than the {examples} training images"
+        )
 
     if recipe.model.num_classes != len(data.classes):
         raise UserError(
-            f"--model.num-classes {recipe.model.num_classes}: the data has {len(data.classes)}"
+            f"--model.num-classes {recipe.model.num_classes}:"
+            f" the data has {len(data.classes)} classes"
         )
 
     seeds = recipe.seeds or (recipe.seed,)
@@ -92,7 +95,7 @@ def run(
     terminal: Terminal,
 ) -> float:
     """Train with one seed, leaving everything in `folder`. Returns the test accuracy."""
-    ts, key = program.init(seed)
+    ts, key = program.init(jnp.uint32(seed))
     config = to_json(recipe.model)
     files.write(folder / "config.json", describe(recipe, seed, config, ts.params, data))
     metrics = Metrics(folder / "metrics.jsonl")
@@ -172,7 +175,8 @@ def compile_program(recipe: Recipe, data: Dataset, terminal: Terminal) -> Progra
 
     step = train_step(model, optimizer, loss, prepare=prepare, dtype=dtype)
 
-    def init(seed: int) -> tuple[TrainState, jax.Array]:
+    @jax.jit
+    def init(seed: jax.Array) -> tuple[TrainState, jax.Array]:
         init_key, run_key = jax.random.split(jax.random.key(seed))
         x = jax.ShapeDtypeStruct((batch_size, *images.shape[1:]), dtype)
         return init_train_state(model, optimizer, init_key, x), run_key
@@ -187,7 +191,7 @@ def compile_program(recipe: Recipe, data: Dataset, terminal: Terminal) -> Progra
 
     started = time.perf_counter()
     try:
-        ts, key = init(0)
+        ts, key = init(jnp.uint32(0))
     except ValueError as error:  # the network does not fit the images
         # The layers' own notes; JAX adds some about its traceback.
         where = [n.strip() for n in getattr(error, "__notes__", ()) if n.strip().startswith("in ")]

@@ -36,7 +36,8 @@ def load() -> Dataset:
             f" got {found}"
         )
     keys = [
-        (label, hashlib.sha256(image).digest()) for image, label in zip(images, labels, strict=True)
+        (label, hashlib.sha256(image.tobytes()).digest())
+        for image, label in zip(images, labels, strict=True)
     ]
     order = np.array(sorted(range(len(keys)), key=keys.__getitem__))
     test = np.arange(len(order)) % 5 == 0

@@ -29,7 +29,7 @@ class Digits(Recipe):
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
     shift: int = 1
-    model: PlainConfig = PlainConfig(dropout=0.3)
+    model: PlainConfig = dataclasses.field(default_factory=lambda: PlainConfig(dropout=0.3))
 
     def load(self, report: Callable[[str], None]) -> Dataset:
         return digits.load()

@@ -32,7 +32,7 @@ class Mnist(Recipe):
     weight_decay: float = 0.05
     label_smoothing: float = 0.05
     shift: int = 2
-    model: PlainConfig = PlainConfig(dropout=0.3)
+    model: PlainConfig = dataclasses.field(default_factory=lambda: PlainConfig(dropout=0.3))
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Folder with the four IDX files, or with a folder of the data set's name that has them;
     without it they are downloaded into the cache."""

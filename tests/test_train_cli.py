@@ -1,0 +1,146 @@
+"""The command line: options become the recipe, and every mistake is one line and exit code 2."""
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from train import __main__ as entry
+from train.cli import main, parse
+from train.recipes import RECIPES
+
+
+def test_without_arguments_it_is_digits_with_its_defaults():
+    assert parse([]) == RECIPES["digits"]()
+
+
+def test_options_become_the_fields_of_the_recipe():
+    options = (
+        "--epochs 3 --batch-size=32 --learning-rate 0.01 --weight-decay 0 --seed 4 --seeds 7,8"
+        " --data-dir some/where --runs-dir out --dtype bfloat16 --no-progress --optimizer sgd"
+        " --no-checksum --validate --model.widths 8 16 --model.dropout 0"
+    )
+    recipe = parse(["mnist", *options.split()])
+    defaults = RECIPES["mnist"]()
+    assert recipe == dataclasses.replace(
+        defaults,
+        epochs=3,
+        batch_size=32,
+        learning_rate=0.01,
+        weight_decay=0.0,
+        seed=4,
+        seeds=(7, 8),
+        data_dir=Path("some/where"),
+        runs_dir=Path("out"),
+        dtype="bfloat16",
+        progress=False,
+        optimizer="sgd",
+        checksum=False,
+        validate=True,
+        model=dataclasses.replace(defaults.model, widths=(8, 16), dropout=0.0),
+    )
+
+
+def test_options_without_a_recipe_are_those_of_digits():
+    assert parse(["--seeds", "3"]) == RECIPES["digits"](seeds=(0, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("dgits", "no recipe 'dgits', did you mean digits?; recipes: digits, mnist, fashion_mnist"),
+        ("xyz", "no recipe 'xyz'; recipes: "),
+        ("digits extra", "unexpected argument 'extra'; the recipe is digits"),
+        ("--epoch 3", "no option --epoch, did you mean --epochs?; see python -m train digits "),
+        ("mnist --dat-dir=x", "no option --dat-dir, did you mean --data-dir?"),
+        ("--model.width 3", "no option --model.width, did you mean --model.widths?"),
+        ("-z", "no option -z; see python -m train digits --help"),
+        ("--epochs x", "--epochs: invalid literal for int() with base 10: 'x'"),
+        ("--epochs", "Missing value for argument '--epochs'"),
+        ("--epochs 0", "--epochs must be 1 or more and finite, got 0"),
+        ("--batch-size -1", "--batch-size must be 1 or more and finite, got -1"),
+        ("--learning-rate nan", "--learning-rate must be positive, got nan"),
+        ("--weight-decay inf", "--weight-decay must be 0 or more and finite, got inf"),
+        ("--label-smoothing 1", "--label-smoothing must be in [0, 1), got 1.0"),
+        ("--seed 4294967296", "--seed must be from 0 to 2^32 - 1"),
+        ("--seeds 0", "--seeds: expected one or more different seeds from 0 to 2^32 - 1, got '0'"),
+        ("--seeds 1,1", "--seeds: expected one or more different seeds"),
+        ("--seeds 1,a", "--seeds: expected a count or seeds like 0,1,7, got '1,a'"),
+        ("--dtype float64", "'float64' for argument '--dtype'. Expected one of ('float32', 'bf"),
+        ("--model.dropout 2", "PlainConfig: dropout must be a rate, 0 <= rate < 1, got 2.0"),
+        ("mnist --data-dir /no/such/folder", "--data-dir /no/such/folder: expected a folder, but"),
+        ("--batch-size 1438", "--batch-size 1438 is more than the 1437 training images"),
+        ("--model.num-classes 9", "--model.num-classes 9: the data has 10 classes"),
+        ("--model.widths 4 4 4 4", "the model does not fit images of (8, 8, 1): max_pool window"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(capsys, tmp_path, arguments, expected):
+    options = arguments.split()
+    if expected.startswith(("--batch-size 1", "--model.num", "the model")):
+        options += ["--runs-dir", str(tmp_path)]
+    assert main(options) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith("python -m train: ")
+    assert expected in shown.err
+    assert shown.err.count("\n") == 1
+    assert shown.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_mistake_is_the_same_line_in_any_encoding(encoding):
+    done = subprocess.run(
+        [sys.executable, "-m", "train", "--dtype", "float64"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        cwd=Path(__file__).parent.parent,
+    )
+    assert done.returncode == 2
+    assert done.stderr.decode() == (
+        "python -m train: invalid choice 'float64' for argument '--dtype'."
+        " Expected one of ('float32', 'bfloat16').\n"
+    )
+
+
+def test_a_runs_dir_that_is_a_file(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    options = ["--epochs", "1", "--model.widths", "2", "--model.convs", "1"]
+    assert main([*options, "--runs-dir", str(tmp_path / "file")]) == 2
+    error = capsys.readouterr().err
+    assert re.fullmatch(r"python -m train: --runs-dir \S+file: cannot make a folder .*\n", error)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["mnist", "--help"], ["fashion_mnist", "-h"]])
+def test_help_describes_every_option(capsys, arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    recipe = RECIPES["digits" if arguments[0] == "--help" else arguments[0]]
+    for field in dataclasses.fields(recipe):
+        if field.name == "model":
+            continue
+        option = "--" + field.name.replace("_", "-")
+        # What the option takes, then a sentence, then its default.
+        found = re.search(rf" {option}\b,?(?: \S+){{4,}}? \(default: ", text)
+        assert found, option
+    if arguments[0] == "--help":
+        for name, cls in RECIPES.items():
+            assert f"{name} {cls.__doc__}" in text
+    else:
+        assert recipe.__doc__ in text
+
+
+def test_missing_packages_are_named_in_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(
+        entry, "find_spec", lambda name: None if name in ("tyro", "sklearn") else sys
+    )
+    assert entry.main() == 2
+    assert capsys.readouterr().err == (
+        "python -m train: not installed: tyro, scikit-learn;"
+        ' run: python -m pip install -e ".[train]"\n'
+    )
