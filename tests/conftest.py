@@ -1,5 +1,14 @@
 """Every test runs under JAX's strictest rules, on four simulated CPU devices."""
 
+import os
+
+# The suite compiles thousands of small programs once each: LLVM's optimisation would take four
+# fifths of its time. `XLA_FLAGS= make test` runs it with optimisation.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+)
+
 import jax
 import pytest
 
