@@ -94,12 +94,13 @@ def same_padding(i: int, k: int, s: int = 1, d: int = 1) -> tuple[int, int]:
     """The (low, high) padding that "SAME" stands for: the output size is ceil(i / s).
 
     The larger half is behind, as in XLA. At stride 2 a 3-tap kernel over an even input gets
-    (0, 1), where PyTorch models pad (1, 1). Raises ValueError for sizes below 1.
+    (0, 1), where PyTorch models pad (1, 1). Raises ValueError for i below 0, others below 1.
 
     >>> same_padding(224, 3, s=2), same_padding(5, 3)
     ((0, 1), (1, 1))
     """
-    _at_least(1, input_size=i, stride=s)
+    _at_least(0, input_size=i)
+    _at_least(1, stride=s)
     positions = -(-i // s)
     total = max((positions - 1) * s + effective_size(k, d) - i, 0)
     return total // 2, total - total // 2

@@ -37,9 +37,7 @@ def test_sequential_is_the_composition(key):
     params, state = model.init(key, x)
     y, _ = model.apply(params, state, x, train=False)
     by_hand = fcnn.ops.conv(x, params["0"]["kernel"], params["0"]["bias"])
-    by_hand = fcnn.ops.dense(
-        jax.nn.relu(by_hand), params["head"]["kernel"], params["head"]["bias"]
-    )
+    by_hand = fcnn.ops.dense(jax.nn.relu(by_hand), params["head"]["kernel"], params["head"]["bias"])
     np.testing.assert_array_equal(y, by_hand)
 
 

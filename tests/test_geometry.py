@@ -240,7 +240,7 @@ def test_receptive_field_is_what_the_taps_reach(chain):
         (lambda: transposed_size(4, 3, s=2, output_padding=2), "output_padding 2 must be smaller"),
         (lambda: transposed_size(4, 3, output_padding=-1), "output_padding must be at least 0"),
         (lambda: keep_padding(4), "kernel 4 with dilation 1 covers 4 values, an even number"),
-        (lambda: same_padding(0, 3), "input_size must be at least 1, got 0"),
+        (lambda: same_padding(-1, 3), "input_size must be at least 0, got -1"),
         (lambda: receptive_field([(3, 0, 1, 1)]), "stride must be at least 1, got 0"),
     ],
 )

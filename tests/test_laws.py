@@ -23,7 +23,7 @@ every_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 every_layer = pytest.mark.parametrize("row", LAYERS.values(), ids=LAYERS.keys())
 
 
-@functools.lru_cache(maxsize=None)  # several laws look at the same example
+@functools.cache  # several laws look at the same example
 def example(row: Row):
     """Params, state and an input, with nothing at a special value such as 0 or 1."""
 

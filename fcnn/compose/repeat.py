@@ -39,12 +39,12 @@ class Repeat(Combinator):
     def init(self, key: jax.Array, x: Input) -> tuple[Params, State]:
         x = spec(x)
 
-        def one(key):
+        def one(key: jax.Array) -> tuple[Params, State]:
             return init_child(self.layer, key, x)
 
         params, state = jax.vmap(one)(self._keys(key))
-        first = jax.tree.map(lambda leaf: leaf[0], (params, state))
-        y = output_spec(self.layer, *first, x)
+        first, first_state = jax.tree.map(lambda leaf: leaf[0], (params, state))
+        y = output_spec(self.layer, first, first_state, x)
         if (y.shape, y.dtype) != (x.shape, x.dtype):
             raise ValueError(
                 f"repeat needs a layer that keeps shape and dtype, but this one makes "

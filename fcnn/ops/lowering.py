@@ -38,7 +38,7 @@ def convolve(x: jax.Array, kernel: jax.Array, window: Window, method: Method) ->
     if x.ndim == 3:
         # One spatial dimension is two, of which the first has size 1: the fast kernels are 2-D.
         flat = Window((1, *window.stride), ((0, 0), *window.pads), (1, *window.dilation), 1)
-        return _convolve(x[:, None], kernel[None], flat)[:, 0]
+        return jnp.squeeze(convolve(x[:, None], kernel[None], flat, method), 1)
     return _convolve(x, kernel, window)
 
 
@@ -78,7 +78,7 @@ def lax_conv(x, kernel, window: Window, input_dilation=None) -> jax.Array:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _convolve(x, kernel, window: Window):
+def _convolve(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
     return lax_conv(x, kernel, window)
 
 

@@ -1,5 +1,8 @@
 """Pooling: the largest or the mean value of each window, each channel on its own."""
 
+import functools
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,6 +45,9 @@ def max_pool(
     x, facts = _facts("max_pool", x, window, stride, padding, dilation)
     if facts.tiles():
         return jnp.max(facts.tiled(x), axis=facts.tile_axes())
+    if set(facts.dilation) != {1}:
+        # JAX has no gradient for reduce_window with a dilated window.
+        return functools.reduce(lax.max, facts.taps(x, -np.inf))
     return facts.reduce(x, -np.inf, lax.max)
 
 
@@ -154,6 +160,18 @@ class _Facts:
 
     def tile_axes(self):
         return tuple(range(2, 2 * len(self.sizes) + 1, 2))
+
+    def taps(self, x, fill):
+        """For each place in the window, the values that the windows have there."""
+        pads = [(0, 0, 0), *((low, high, 0) for low, high in self.pads), (0, 0, 0)]
+        x = lax.pad(x, x.dtype.type(fill), pads)
+        counts = [len(count) for count in self.counts()]
+        for place in itertools.product(*(range(k) for k in self.window)):
+            start = [d * t for d, t in zip(self.dilation, place, strict=True)]
+            stop = [b + (n - 1) * s + 1 for b, n, s in zip(start, counts, self.stride, strict=True)]
+            yield lax.slice(
+                x, (0, *start, 0), (x.shape[0], *stop, x.shape[-1]), (1, *self.stride, 1)
+            )
 
     def reduce(self, x, start, operation):
         return lax.reduce_window(
