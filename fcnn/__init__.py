@@ -4,6 +4,9 @@ A layer is immutable data with two pure functions, `init` and `apply`; a network
 layer; its numbers live in two plain pytrees, `params` and `state`.
 """
 
+import importlib
+from typing import TYPE_CHECKING
+
 from fcnn import geometry, initializers, ops, tree
 from fcnn.blocks import separable_conv
 from fcnn.compose import identity, parallel, remat, repeat, residual, sequential
@@ -26,6 +29,9 @@ from fcnn.layers import (
 from fcnn.ops import flatten, global_avg_pool, global_max_pool
 from fcnn.summary import Summary, summary
 
+if TYPE_CHECKING:
+    from fcnn import augment, models, training
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -44,12 +50,14 @@ __all__ = [
     "Scale",
     "SpatialDropout",
     "Summary",
+    "augment",
     "flatten",
     "geometry",
     "global_avg_pool",
     "global_max_pool",
     "identity",
     "initializers",
+    "models",
     "ops",
     "parallel",
     "remat",
@@ -58,5 +66,13 @@ __all__ = [
     "separable_conv",
     "sequential",
     "summary",
+    "training",
     "tree",
 ]
+
+
+def __getattr__(name: str):
+    """`fcnn.models` and its like load when first used, so that `import fcnn` stays light."""
+    if name in ("augment", "models", "training"):
+        return importlib.import_module(f"fcnn.{name}")
+    raise AttributeError(f"module 'fcnn' has no attribute {name!r}")
