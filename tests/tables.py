@@ -33,6 +33,16 @@ from fcnn import (
     separable_conv,
     sequential,
 )
+from fcnn.models import (
+    ConvNeXtConfig,
+    LeNetConfig,
+    MobileNetV2Config,
+    PlainConfig,
+    ResNetConfig,
+    VGGConfig,
+    WaveformConfig,
+    WideResNetConfig,
+)
 
 
 class Row(NamedTuple):
@@ -101,5 +111,43 @@ LAYERS = {
     "global_max": Row(sequential(fcnn.global_max_pool, Dense(3)), (2, 3, 3, 2), 2 * 3 + 3),
 }
 
-# Filled from the tiny variant of every model family.
-MODELS: dict[str, Row] = {}
+# A few hundred to a few thousand parameters each: every family, every block, stem and option.
+TINY = {
+    "lenet": (LeNetConfig(5, widths=(2, 3), dense=(7,)), (4, 28, 28, 1)),
+    "plain": (PlainConfig(5, widths=(4, 6), dense=8, dropout=0.2), (4, 8, 8, 1)),
+    "plain_bias": (PlainConfig(5, (4, 6), 1, pool="average", batch_norm=False), (4, 8, 8, 1)),
+    "vgg": (VGGConfig((1, 2), (4, 6), 5, dense=8), (4, 8, 8, 3)),
+    "vgg_bn": (VGGConfig((1, 2), (4, 6), 5, dense=8, batch_norm=True), (4, 8, 8, 3)),
+    "resnet_basic": (ResNetConfig("basic", (2, 1), 4, 5), (4, 32, 32, 3)),
+    "resnet_bottleneck": (ResNetConfig("bottleneck", (1, 2), 4, 5, "cifar"), (4, 8, 8, 3)),
+    "wide_resnet": (WideResNetConfig(10, widen=1, num_classes=5, dropout=0.3), (4, 8, 8, 3)),
+    "mobilenet_v2": (
+        MobileNetV2Config(num_classes=5, stages=((1, 8, 1, 1), (2, 8, 2, 2)), stem=8, last=16),
+        (4, 16, 16, 3),
+    ),
+    "convnext": (
+        ConvNeXtConfig((1, 2), (4, 6), 5, patch=2, layer_scale=0.1, drop_path=0.2),
+        (4, 16, 16, 3),
+    ),
+    "waveform": (WaveformConfig(5, (4, 6), kernel_size=9, stride=2, window=2), (4, 64, 2)),
+}
+
+# Parameters of the tiny variants, counted once by the code: a change of them is a change of the
+# models. The full models' counts, in test_models.py, come from the papers.
+TINY_COUNTS = {
+    "lenet": 777,
+    "plain": 1_005,
+    "plain_bias": 297,
+    "vgg": 981,
+    "vgg_bn": 1_013,
+    "resnet_basic": 2_193,
+    "resnet_bottleneck": 3_465,
+    "wide_resnet": 77_781,
+    "mobilenet_v2": 1_605,
+    "convnext": 1_849,
+    "waveform": 199,
+}
+
+MODELS = {
+    name: Row(config.build(), shape, TINY_COUNTS[name]) for name, (config, shape) in TINY.items()
+}

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tables import TINY
 
 from fcnn import models, tree
 from fcnn.compose import Sequential
@@ -48,27 +49,6 @@ COUNTS = {
     "dwnet": ((1, 32, 32, 3), 387_786),
     "waveform": ((1, 32_000, 1), 558_090),
     "sensor": ((1, 128, 9), 130_502),
-}
-
-# A few hundred to a few thousand parameters each: every family, every block, stem and option.
-TINY = {
-    "lenet": (LeNetConfig(5, widths=(2, 3), dense=(7,)), (4, 28, 28, 1)),
-    "plain": (PlainConfig(5, widths=(4, 6), dense=8, dropout=0.2), (4, 8, 8, 1)),
-    "plain_bias": (PlainConfig(5, (4, 6), 1, pool="average", batch_norm=False), (4, 8, 8, 1)),
-    "vgg": (VGGConfig((1, 2), (4, 6), 5, dense=8), (4, 8, 8, 3)),
-    "vgg_bn": (VGGConfig((1, 2), (4, 6), 5, dense=8, batch_norm=True), (4, 8, 8, 3)),
-    "resnet_basic": (ResNetConfig("basic", (2, 1), 4, 5), (4, 32, 32, 3)),
-    "resnet_bottleneck": (ResNetConfig("bottleneck", (1, 2), 4, 5, "cifar"), (4, 8, 8, 3)),
-    "wide_resnet": (WideResNetConfig(10, widen=1, num_classes=5, dropout=0.3), (4, 8, 8, 3)),
-    "mobilenet_v2": (
-        MobileNetV2Config(num_classes=5, stages=((1, 8, 1, 1), (2, 8, 2, 2)), stem=8, last=16),
-        (4, 16, 16, 3),
-    ),
-    "convnext": (
-        ConvNeXtConfig((1, 2), (4, 6), 5, patch=2, layer_scale=0.1, drop_path=0.2),
-        (4, 16, 16, 3),
-    ),
-    "waveform": (WaveformConfig(5, (4, 6), kernel_size=9, stride=2, window=2), (4, 64, 2)),
 }
 
 

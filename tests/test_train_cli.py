@@ -111,7 +111,9 @@ def test_a_runs_dir_that_is_a_file(capsys, tmp_path):
     options = ["--epochs", "1", "--model.widths", "2", "--model.convs", "1"]
     assert main([*options, "--runs-dir", str(tmp_path / "file")]) == 2
     error = capsys.readouterr().err
-    assert re.fullmatch(r"python -m train: --runs-dir \S+file: cannot make a folder .*\n", error)
+    assert re.fullmatch(
+        r"python -m train: --runs-dir \S+file: cannot make that folder: File exists\n", error
+    )
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["mnist", "--help"], ["fashion_mnist", "-h"]])

@@ -1,0 +1,143 @@
+"""Whole runs, small: what is printed, what is left in the folder, and that it is repeatable."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fcnn.models import from_json
+from train import loop, weights
+from train.cli import main, parse
+from train.data import digits
+from train.log import Terminal
+
+ROOT = Path(__file__).parent.parent
+SMALL = ["--model.widths", "8", "16", "--model.convs", "1", "--model.dropout", "0.1"]
+
+
+@pytest.fixture(scope="module")
+def two_seeds(tmp_path_factory):
+    """A run with two seeds: what it printed, and the folders."""
+    runs = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        said = []
+        patch.setattr(Terminal, "say", lambda self, text="": said.append(text))
+        recipe = parse(["--epochs", "4", "--seeds", "3,5", "--runs-dir", str(runs), *SMALL])
+        accuracies = loop.train(recipe, Terminal())
+    return said, sorted(runs.iterdir()), accuracies
+
+
+def test_it_prints_what_was_promised(two_seeds):
+    said, folders, accuracies = two_seeds
+    lines = "\n".join(said).splitlines()
+    assert re.fullmatch(
+        r"digits: 1,437 training and 360 test images; 3,890 parameters; \S+; compiled in \S+ s",
+        lines[0],
+    )
+    assert f"test accuracy: {accuracies[0]:.2%}" in lines
+    assert f"test accuracy: {accuracies[1]:.2%}" in lines
+    mean, spread = np.mean(accuracies), np.std(accuracies, ddof=1)
+    assert lines[-1] == f"mean of 2 seeds: {mean:.2%} ± {spread:.2%} (standard deviation)"
+    assert [line for line in lines if line.endswith(str(folders[1]))]
+    # Four epochs of a tiny network; a broken one stays near 10%.
+    assert min(accuracies) > 0.8
+
+
+def test_the_folder_holds_config_metrics_weights_and_pictures(two_seeds):
+    _, folders, accuracies = two_seeds
+    assert [folder.name[-6:] for folder in folders] == ["-seed3", "-seed5"]
+    names = ["config.json", "confusion.png", "curves.png", "metrics.jsonl", "weights.safetensors"]
+    for folder, seed, accuracy in zip(folders, (3, 5), accuracies, strict=True):
+        assert sorted(os.listdir(folder)) == names
+        config = json.loads((folder / "config.json").read_text())
+        assert config["recipe"] == "digits"
+        assert config["seed"] == seed
+        assert config["settings"]["epochs"] == 4
+        assert config["model"]["widths"] == [8, 16]
+        assert config["images"] == {"train": 1437, "test": 360}
+        assert config["versions"]["jax"] == jax.__version__
+        assert config["hardware"]["backend"] == jax.default_backend()
+        epochs = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3, 4]
+        assert [epoch["step"] for epoch in epochs] == [22, 44, 66, 88]  # 1437 // 64 = 22
+        assert epochs[-1]["train_loss"] < epochs[0]["train_loss"]
+        # The same count of hits divided in float32 and in float64.
+        assert epochs[-1]["test_accuracy"] == pytest.approx(accuracy, rel=1e-6)
+
+
+def test_the_weights_give_the_printed_accuracy(two_seeds):
+    _, folders, accuracies = two_seeds
+    params, state, config = weights.load(folders[0] / "weights.safetensors")
+    data = digits.load()
+    images, labels = data.test
+    logits, _ = (
+        from_json(config)
+        .build()
+        .apply(params, state, jnp.asarray(images, jnp.float32) / data.white, train=False)
+    )
+    assert np.mean(np.argmax(logits, -1) == labels) == accuracies[0]
+
+
+def test_a_seed_alone_repeats_its_run_among_others_bit_for_bit(two_seeds, tmp_path):
+    _, folders, _ = two_seeds
+    assert main(["--epochs", "4", "--seed", "5", "--runs-dir", str(tmp_path), *SMALL]) == 0
+    (folder,) = tmp_path.iterdir()
+    first, again = (weights.load(f / "weights.safetensors") for f in (folders[1], folder))
+    jax.tree.map(np.testing.assert_array_equal, first[:2], again[:2])
+
+
+def test_a_folder_is_never_written_twice(tmp_path):
+    folders = [loop.make_folder(tmp_path, "run") for _ in range(3)]
+    assert [folder.name for folder in folders] == ["run", "run-2", "run-3"]
+
+
+def test_validation_leaves_the_test_split_alone_and_bfloat16_and_sgd_train(tmp_path, capsys):
+    options = ["--validate", "--dtype", "bfloat16", "--optimizer", "sgd", "--learning-rate", "0.2"]
+    options += ["--weight-decay", "1e-4", "--epochs", "3", "--runs-dir", str(tmp_path)]
+    assert main([*options, *SMALL]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("digits: 1,197 training and 240 validation images; ")
+    assert re.fullmatch(r"validation accuracy: [89]\d\.\d\d%", lines[-1])
+    assert not [line for line in lines if line.startswith("test accuracy")]
+    params, _, _ = weights.load(next(tmp_path.iterdir()) / "weights.safetensors")
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype("float32")}
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, capsys):
+    options = ["--epochs", "3", "--learning-rate", "1e30", "--warmup-epochs", "0"]
+    assert main([*options, "--optimizer", "sgd", "--runs-dir", str(tmp_path), *SMALL]) == 1
+    error = capsys.readouterr().err
+    assert re.fullmatch(r"python -m train: the training loss is \w+ in epoch 1: .*\n", error)
+    assert not list(tmp_path.glob("*/weights*"))
+
+
+def test_ctrl_c_saves_the_weights_and_says_so(tmp_path):
+    options = ["--epochs", "100000", "--runs-dir", str(tmp_path), *SMALL]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "train", *options],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("*/metrics.jsonl")):  # until it trains
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    (folder,) = tmp_path.iterdir()
+    path = folder / "weights.safetensors"
+    assert re.fullmatch(rf"python -m train: interrupted in epoch \d+; saved {path}\n", error)
+    weights.load(path)
