@@ -58,6 +58,12 @@ def train(recipe: Recipe, terminal: Terminal) -> list[float]:
     Raises UserError for settings or data that cannot be used, StoppedError after Ctrl-C and
     DivergedError for a loss that is not finite.
     """
+    try:
+        recipe.runs_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--runs-dir {recipe.runs_dir}: cannot make that folder: {error.strerror}"
+        ) from None
     data = recipe.load(terminal.say)
     if recipe.validate:
         data = hold_out(data)
@@ -75,11 +81,12 @@ def train(recipe: Recipe, terminal: Terminal) -> list[float]:
 
     seeds = recipe.seeds or (recipe.seed,)
     program = compile_program(recipe, data, terminal)
-    folders = make_folders(recipe, seeds)
-    accuracies = [
-        run(recipe, seed, folder, program, data, terminal)
-        for seed, folder in zip(seeds, folders, strict=True)
-    ]
+    started = f"{recipe.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    accuracies = []
+    for seed in seeds:
+        name = f"{started}-seed{seed}" if recipe.seeds else started
+        folder = make_folder(recipe.runs_dir, name)
+        accuracies.append(run(recipe, seed, folder, program, data, terminal))
     if len(seeds) > 1:
         mean, spread = np.mean(accuracies), np.std(accuracies, ddof=1)
         terminal.say(f"mean of {len(seeds)} seeds: {mean:.2%} ± {spread:.2%} (standard deviation)")
@@ -235,28 +242,16 @@ def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> optax.GradientTransf
     )
 
 
-def make_folders(recipe: Recipe, seeds: tuple[int, ...]) -> list[Path]:
-    """A new folder in runs_dir for each seed; never one that is already there."""
-    stem = f"{recipe.name}-{datetime.now():%Y%m%d-%H%M%S}"
-    names = [stem] if len(seeds) == 1 else [f"{stem}-seed{seed}" for seed in seeds]
-    try:
-        return [_new_folder(recipe.runs_dir, name) for name in names]
-    except OSError as error:
-        raise UserError(
-            f"--runs-dir {recipe.runs_dir}: cannot make a folder there: {error.strerror}"
-        ) from None
-
-
-def _new_folder(parent: Path, name: str) -> Path:
-    for number in range(1, 1000):
-        folder = parent / (name if number == 1 else f"{name}-{number}")
+def make_folder(runs_dir: Path, name: str) -> Path:
+    """A new folder in runs_dir; never one that is already there."""
+    folder, number = runs_dir / name, 1
+    while True:
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir()
             return folder
         except FileExistsError:
-            if not folder.is_dir():
-                raise
-    raise FileExistsError(17, "a thousand runs have this name", str(parent / name))
+            number += 1
+            folder = runs_dir / f"{name}-{number}"
 
 
 def describe(recipe: Recipe, seed: int, config: str, params: Any, data: Dataset) -> bytes:

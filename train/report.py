@@ -26,14 +26,14 @@ def confusion_text(matrix: np.ndarray, classes: Sequence[str]) -> str:
 
     >>> import numpy as np
     >>> print(confusion_text(np.array([[4, 1], [0, 5]]), ["cat", "dog"]))
-    true \\\\ predicted
-         cat dog
+    true / predicted
+        cat dog
     cat   4   1   80.0%
     dog   ·   5  100.0%
     """
     left = max(map(len, classes))
     width = max(len(str(matrix.max())), *(len(_short(name)) for name in classes)) + 1
-    lines = ["true \\ predicted"]
+    lines = ["true / predicted"]
     lines.append(" " * left + "".join(f"{_short(name):>{width}}" for name in classes))
     for name, row in zip(classes, matrix, strict=True):
         cells = "".join(f"{count or '·':>{width}}" for count in row)
