@@ -123,7 +123,7 @@ def test_metrics_are_json_lines_and_refuse_nan(tmp_path):
 def test_without_a_terminal_a_long_training_prints_ten_lines(capsys):
     terminal = Terminal()
     assert not terminal.live
-    with terminal.progress(35) as line:
+    with terminal.progress(35, "test") as line:
         for epoch in range(1, 36):
             line.update(epoch, 0.5, 0.9, 100.0)
             line.epoch(
@@ -145,7 +145,7 @@ def test_live_line_shows_epoch_loss_accuracy_speed(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "140")
     terminal = Terminal()
     assert terminal.live
-    with terminal.progress(4) as line:
+    with terminal.progress(4, "test") as line:
         line.update(1.5, 0.25, 0.95, 4321.0)
         assert line.bar is not None
         line.bar.refresh()

@@ -35,10 +35,10 @@ class Terminal:
         self.console.print(text)
 
     @contextmanager
-    def progress(self, epochs: int) -> Iterator["Line"]:
-        """The line that shows how far a training of so many epochs is."""
+    def progress(self, epochs: int, split: str) -> Iterator["Line"]:
+        """The line that shows how far a training of so many epochs is, tested on `split`."""
         if not self.live:
-            yield Line(self, None, epochs)
+            yield Line(self, None, epochs, split)
             return
         columns = (
             TextColumn("{task.description}"),
@@ -48,14 +48,14 @@ class Terminal:
             TimeRemainingColumn(compact=True),
         )
         with Progress(*columns, console=self.console, transient=True) as bar:
-            yield Line(self, bar, epochs)
+            yield Line(self, bar, epochs, split)
 
 
 class Line:
     """One training's progress."""
 
-    def __init__(self, terminal: Terminal, bar: Progress | None, epochs: int) -> None:
-        self.terminal, self.bar, self.epochs = terminal, bar, epochs
+    def __init__(self, terminal: Terminal, bar: Progress | None, epochs: int, split: str) -> None:
+        self.terminal, self.bar, self.epochs, self.split = terminal, bar, epochs, split
         self.test = ""
         if bar is not None:
             self.task = bar.add_task("starting", total=epochs, figures="")
@@ -73,7 +73,7 @@ class Line:
 
     def epoch(self, record: dict[str, Any]) -> None:
         """At the end of an epoch, with its line of metrics.jsonl."""
-        self.test = f"  test {record['test_accuracy']:.2%}"
+        self.test = f"  {self.split} {record['test_accuracy']:.2%}"
         number = record["epoch"]
         shown = number * PLAIN_LINES // self.epochs > (number - 1) * PLAIN_LINES // self.epochs
         if self.bar is None and shown:

@@ -109,7 +109,8 @@ def run(
     train_set, test_set = jax.device_put((data.train, data.test))
     history: list[dict[str, Any]] = []
     result: dict[str, jax.Array] = {}
-    with terminal.progress(recipe.epochs) as line, on_ctrl_c() as stop:
+    split = "validation" if recipe.validate else "test"
+    with terminal.progress(recipe.epochs, split) as line, on_ctrl_c() as stop:
         for epoch in range(1, recipe.epochs + 1):
             parts: list[dict[str, float]] = []
             seconds = 0.0
@@ -151,7 +152,6 @@ def run(
 
     labels, predictions = data.test[1], np.asarray(result["predictions"])
     accuracy = float(np.mean(labels == predictions))
-    split = "validation" if recipe.validate else "test"
     title = f"{recipe.name}, seed {seed}: {split} accuracy {accuracy:.2%}"
     matrix = report.confusion_matrix(labels, predictions, len(data.classes))
     weights.save(folder / "weights.safetensors", ts.params, ts.state, config)

@@ -22,7 +22,7 @@ class FashionMnist(Mnist):
     name: ClassVar[str] = "fashion_mnist"
     source: ClassVar[mnist.Source] = mnist.FASHION_MNIST
 
-    epochs: int = 12
+    epochs: int = 8
     shift: int = 1
 
     def augment(self, key: jax.Array, images: jax.Array) -> jax.Array:

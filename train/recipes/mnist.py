@@ -26,7 +26,7 @@ class Mnist(Recipe):
     name: ClassVar[str] = "mnist"
     source: ClassVar[mnist.Source] = mnist.MNIST
 
-    epochs: int = 8
+    epochs: int = 6
     batch_size: int = 128
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
