@@ -71,11 +71,14 @@ ERRORS = {
     ),
     "scalar": (
         lambda: ops.dense(jnp.ones(()), jnp.ones((3, 4))), ValueError,
-        r"kernel \(3, 4\).*expects 3 input features, but x \(\)",
+        r"kernel \(3, 4\).*expects 3 input features, but x \(\).*has no axis",
     ),
     "kernel rank": (
         lambda: ops.dense(jnp.ones((2, 3)), jnp.ones((1, 3, 4))), ValueError,
         r"dense kernel must have shape \(C, F\), but has shape \(1, 3, 4\)",
+    ),
+    "kernel vector": (
+        lambda: ops.dense(jnp.ones((2, 4)), jnp.ones(4)), ValueError, r"has shape \(4,\)",
     ),
     "bias": (
         lambda: ops.dense(jnp.ones((2, 3)), jnp.ones((3, 4)), jnp.ones(3)), ValueError,

@@ -17,6 +17,7 @@ AXES = {
     "channels": (-1,),
     "example": (1, 2, 3),
     "instance": (1, 2),
+    "rows": (0, 1),
     "all": (0, 1, 2, 3),
 }
 
@@ -76,6 +77,18 @@ def test_normalize(axes):
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=2e-6)
     plain = ops.normalize(x, mean, var)
     np.testing.assert_allclose(plain, oracle.normalize(x, mean, var), rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("shape", [(6,), (5, 1), (5, 6), (3, 1, 1, 6), (1, 1, 1, 1)], ids=str)
+@pytest.mark.parametrize("affine", [True, False])
+def test_statistics_align_with_the_last_axes(shape, affine):
+    x, mean, var, scale, bias = normals(9, SHAPE, shape, shape, shape, (6,))
+    var = np.abs(var) + 0.1
+    scale, bias = (scale, bias) if affine else (None, None)
+    y = ops.normalize(x, mean, var, scale, bias, 1e-3)
+    expected = oracle.normalize(x, mean, var, scale, bias, 1e-3)
+    # As above, but a deviation down to 0.3 makes values up to about 30.
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_normalised_values_have_mean_0_and_variance_1():
