@@ -94,7 +94,9 @@ def test_the_key_alone_decides(name):
     other = init(jax.random.key(2), shape)
     np.testing.assert_array_equal(first, again)
     assert (first != other).mean() > 0.9
-    np.testing.assert_array_equal(jax.jit(init, static_argnums=1)(jax.random.key(1), shape), first)
+    # Compiled as one program, the scale may be multiplied in another order: a last place or two.
+    compiled = jax.jit(init, static_argnums=1)(jax.random.key(1), shape)
+    np.testing.assert_allclose(compiled, first, rtol=3e-7)
 
 
 @pytest.mark.parametrize("name", [*KERNELS, "zeros", "ones"])
