@@ -17,13 +17,6 @@ POOLS = {"flatten": flatten, "average": global_avg_pool}
 class PlainConfig:
     """Stages of 3x3 convolutions, each ending in 2x2 max pooling; then a dense classifier.
 
-    widths       features of each stage
-    convs        convolutions in each stage
-    pool         "flatten" keeps positions, "average" is the global average
-    dense        features of one hidden dense layer, 0 for none
-    dropout      fraction dropped before the last dense layer, in training
-    batch_norm   normalise after each convolution, which then has no bias
-
     Input (N, H, W, C) with H and W at least 2 ** len(widths). The pattern is that of VGG, shrunk:
     Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition",
     2014. Parameters at 10 classes, by hand: plain28 on 28x28x1, 96,554 (64,800 in kernels, 384 in
@@ -38,12 +31,19 @@ class PlainConfig:
     """
 
     num_classes: int = 10
+    """How many classes the head tells apart."""
     widths: tuple[int, ...] = (32, 64)
+    """Features of each stage."""
     convs: int = 2
+    """Convolutions in each stage."""
     pool: str = "flatten"
+    """What the head sees: "flatten" keeps positions, "average" is the global average."""
     dense: int = 0
+    """Features of one hidden dense layer, 0 for none."""
     dropout: float = 0.0
+    """Fraction dropped before the last dense layer, in training."""
     batch_norm: bool = True
+    """Normalise after each convolution, which then has no bias."""
 
     def __post_init__(self) -> None:
         checks.positive(self, "num_classes", "convs")

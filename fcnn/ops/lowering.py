@@ -55,7 +55,7 @@ def convolve_transposed(
         return lax_conv(x, flipped, plain, input_dilation=window.stride)
     zeros = ((0, 0),) * len(reach)
     return convolve(
-        _spread(x, pads, window.stride),
+        _spread(x, pads, window.stride, kernel.shape),
         flipped,
         Window(ones, zeros, window.dilation, window.groups),
         method,
@@ -117,7 +117,7 @@ def _input_gradient(x, kernel, g, window: Window):
     if set(window.stride) == {1}:
         return lax_conv(g, flipped, Window(ones, tuple(pads), window.dilation, 1))
     zeros = ((0, 0),) * len(pads)
-    spread = _spread(g, pads, window.stride)
+    spread = _spread(g, pads, window.stride, kernel.shape)
     return lax_conv(spread, flipped, Window(ones, zeros, window.dilation, 1))
 
 
@@ -135,11 +135,19 @@ def _kernel_gradient(x, kernel, g, window: Window):
     return jnp.moveaxis(y, 0, -2)
 
 
-def _spread(x, pads, stride):
+def _spread(x, pads, stride, kernel_shape):
     """Zeros around x and stride - 1 between its values (a negative pad cuts).
 
     One lax.pad and a plain convolution, where `lhs_dilation` would say the same: the dilated
     input leaves the fast path of the CPU, and of GPUs in 3-D.
     """
     spatial = [(low, high, s - 1) for (low, high), s in zip(pads, stride, strict=True)]
-    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *spatial, (0, 0, 0)])
+    spread = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *spatial, (0, 0, 0)])
+    # XLA folds this pad back into the convolution, and its operand swap then takes a dimension of
+    # two taps, two apart, without padding, for a group: it aborts the process where the kernel is
+    # larger than the image elsewhere. The barrier keeps the pad out of its sight; it costs time,
+    # so only there.
+    facts = zip(kernel_shape, stride, pads, strict=False)
+    if any(k == s == 2 and tuple(pair) == (0, 0) for k, s, pair in facts):
+        return lax.optimization_barrier(spread)
+    return spread

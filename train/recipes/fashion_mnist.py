@@ -2,7 +2,8 @@
 
     python -m train fashion_mnist --data-dir FOLDER     (without it, 31 MB are downloaded once)
 
-MEASURED-FIGURES fashion_mnist: accuracy (mean, spread, seeds), time, hardware.
+A single run (seed 0, 10 epochs, `--model.convs 1`) came to 91.35% on the test images, Python 3.11,
+jax 0.10.2, two x86-64 cores. The mean over seeds of the settings below has not been measured yet.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ from typing import ClassVar
 import jax
 
 from fcnn.augment import random_crop, random_flip
+from fcnn.models import PlainConfig
 from train.data import mnist
 from train.recipes.mnist import Mnist
 
@@ -24,6 +26,7 @@ class FashionMnist(Mnist):
 
     epochs: int = 8
     shift: int = 1
+    model: PlainConfig = dataclasses.field(default_factory=lambda: PlainConfig(dropout=0.3))
 
     def augment(self, key: jax.Array, images: jax.Array) -> jax.Array:
         crop_key, flip_key = jax.random.split(key)
