@@ -52,8 +52,9 @@ class Conv(Data):
 
     def init(self, key: jax.Array, x: Input) -> tuple[Params, State]:
         x = spec(x)
-        ndim = checks.spatial_rank("Conv", x)
-        taps = checks.per_dimension("Conv kernel_size", self.kernel_size, ndim)
+        name = type(self).__name__
+        ndim = checks.spatial_rank(name, x)
+        taps = checks.per_dimension(f"{name} kernel_size", self.kernel_size, ndim)
         check_groups(self, x, self.groups)
         shape = (*taps, x.shape[-1] // self.groups, self.features)
         return init_kernel(self, key, shape), {}
@@ -164,14 +165,6 @@ class ConvTranspose(Data):
         fields.sizes(self, "output_padding", least=0)
         fields.padding(self)
 
-    def init(self, key: jax.Array, x: Input) -> tuple[Params, State]:
-        x = spec(x)
-        ndim = checks.spatial_rank("ConvTranspose", x)
-        taps = checks.per_dimension("ConvTranspose kernel_size", self.kernel_size, ndim)
-        check_groups(self, x, self.groups)
-        shape = (*taps, x.shape[-1] // self.groups, self.features)
-        return init_kernel(self, key, shape), {}
-
     def apply(
         self, params: Params, state: State, x: jax.Array, *, train: bool, key=None
     ) -> tuple[jax.Array, State]:
@@ -187,6 +180,7 @@ class ConvTranspose(Data):
         )
         return y, state
 
+    init = Conv.init  # the same kernel, bias and checks
     reach = Conv.reach
 
     def macs(self, params: Params, x: jax.ShapeDtypeStruct, y: jax.ShapeDtypeStruct) -> int:
