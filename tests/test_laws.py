@@ -68,9 +68,9 @@ def test_3_and_8_jit_equals_eager_and_compiles_once(row, train):
 
 @every_layer
 def test_4_gradients_equal_finite_differences(row):
+    made = example(row)  # outside: it is float32 whichever test asks for it first
     with jax.enable_x64(True):
-        double = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), example(row))
-        params, state, x = double
+        params, state, x = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), made)
 
         @jax.jit
         def loss(params, x):

@@ -76,7 +76,7 @@ def test_epochs_repeat_bit_for_bit_and_compile_once():
         ts, second = EPOCH(ts, dataset(), KEY)
         runs.append((ts, first, second))
     chex.assert_trees_all_equal(*runs)
-    assert EPOCH._cache_size() == 1
+    assert EPOCH.outer._cache_size() == 1
 
 
 def test_batch_order():

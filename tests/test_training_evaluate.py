@@ -74,7 +74,7 @@ def test_padded_rows_never_matter(numbers):
         np.testing.assert_allclose(sums["loss"], losses.sum(), rtol=CLOSE)
         assert int(sums["correct"]) == hits.sum()
         assert sums["count"] == 5
-    assert step._cache_size() == 1
+    assert step.outer._cache_size() == 1
 
 
 def test_a_mask_may_have_holes(numbers):

@@ -298,7 +298,7 @@ def test_donation_and_no_recompilation(optimizer):
     ts, _ = step(ts, batch, KEY)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(given))
     ts, _ = step(ts, images(), jax.random.key(1))
-    assert step._cache_size() == 1
+    assert step.outer._cache_size() == 1
     assert ts.step == 2
 
 

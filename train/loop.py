@@ -20,6 +20,7 @@ from fcnn.models import to_json
 from fcnn.training import (
     TrainState,
     batch_order,
+    compiler_options,
     cross_entropy,
     evaluate,
     init_train_state,
@@ -211,7 +212,7 @@ def compile_program(recipe: Recipe, data: Dataset, terminal: Terminal) -> Progra
     )
     rows = jax.eval_shape(order, key, ts.step)
     compiled_steps = (
-        jax.jit(steps, donate_argnums=0)
+        jax.jit(steps, donate_argnums=0, compiler_options=compiler_options())
         .lower(ts, data.train, jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype), key)
         .compile()
     )

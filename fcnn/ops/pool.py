@@ -1,7 +1,6 @@
 """Pooling: the largest or the mean value of each window, each channel on its own."""
 
 import functools
-import itertools
 import math
 
 import jax
@@ -12,6 +11,7 @@ from jax import lax
 from fcnn.ops import checks
 from fcnn.ops import padding as pad
 from fcnn.ops.norm import wide
+from fcnn.ops.taps import shifted
 
 # A window of 4×4 is the largest whose values are still taken one slice each.
 MOST_SLICES = 16
@@ -168,13 +168,8 @@ class _Facts:
         """For each place in the window, the values that the windows have there."""
         pads = [(0, 0, 0), *((low, high, 0) for low, high in self.pads), (0, 0, 0)]
         x = lax.pad(x, x.dtype.type(fill), pads)
-        counts = [len(count) for count in self.counts()]
-        for place in itertools.product(*(range(k) for k in self.window)):
-            start = [d * t for d, t in zip(self.dilation, place, strict=True)]
-            stop = [b + (n - 1) * s + 1 for b, n, s in zip(start, counts, self.stride, strict=True)]
-            yield lax.slice(
-                x, (0, *start, 0), (x.shape[0], *stop, x.shape[-1]), (1, *self.stride, 1)
-            )
+        positions = tuple(len(count) for count in self.counts())
+        return shifted(x, self.window, positions, self.stride, self.dilation)
 
     def reduce(self, x, start, operation):
         return lax.reduce_window(

@@ -4,6 +4,7 @@ Losses, schedules and optimizers are optax's own. All randomness is `fold_in(key
 `TrainState` and the key are everything a restart needs, and it repeats the run bit for bit.
 """
 
+from fcnn.training.compiler import compiler_options
 from fcnn.training.epoch import batch_order, epoch_step
 from fcnn.training.evaluate import eval_step, evaluate
 from fcnn.training.loss import cross_entropy
@@ -13,6 +14,7 @@ from fcnn.training.step import train_step
 __all__ = [
     "TrainState",
     "batch_order",
+    "compiler_options",
     "cross_entropy",
     "epoch_step",
     "eval_step",

@@ -8,9 +8,10 @@ import optax
 
 from fcnn.layer import Layer
 from fcnn.training.batch import Loss, Prepare, check_count, pair
+from fcnn.training.compiler import Jitted
 from fcnn.training.loss import cross_entropy
 from fcnn.training.state import TrainState
-from fcnn.training.step import ORDER, Metrics, Step, pure_step
+from fcnn.training.step import ORDER, Metrics, pure_step
 
 
 def batch_order(key: jax.Array, step: Any, examples: int, batch_size: int) -> jax.Array:
@@ -58,7 +59,7 @@ def epoch_step(
     ema_decay: float | None = None,
     skip_nonfinite: bool = False,
     dtype: Any = jnp.float32,
-) -> Step:
+) -> Jitted:
     """A jitted epoch of training: (train_state, (inputs, labels), key) -> (train_state, metrics).
 
     The step of `train_step`, with its options, under `lax.scan` over the n examples of the whole
@@ -96,4 +97,4 @@ def epoch_step(
         order = batch_order(key, ts.step, inputs.shape[0], batch_size)
         return jax.lax.scan(lambda ts, row: step(ts, (inputs[row], labels[row]), key), ts, order)
 
-    return jax.jit(epoch, donate_argnums=0)
+    return Jitted(epoch, donate_argnums=0)

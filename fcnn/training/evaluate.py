@@ -1,6 +1,5 @@
 """Evaluation in which every example counts exactly once."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 
 from fcnn.layer import Layer
 from fcnn.training.batch import Loss, Prepare, check_count, check_dtype, measure, pair, prepared
+from fcnn.training.compiler import Jitted
 from fcnn.training.loss import cross_entropy
 
 
@@ -17,7 +17,7 @@ def eval_step(
     *,
     prepare: Prepare | None = None,
     dtype: Any = jnp.float32,
-) -> Callable[[Any, Any, Any, jax.Array], dict[str, jax.Array]]:
+) -> Jitted:
     """One jitted batch of an evaluation: (params, state, (inputs, labels), mask) -> sums.
 
     mask (N,): true for the rows that count; a padded row may hold anything, nan too. Returns
@@ -45,7 +45,7 @@ def eval_step(
         losses, hits, _ = rows(params, state, batch)
         return _sums(losses, hits, mask.astype(bool))
 
-    return jax.jit(eval_step)
+    return Jitted(eval_step)
 
 
 def evaluate(
@@ -55,7 +55,7 @@ def evaluate(
     batch_size: int,
     prepare: Prepare | None = None,
     dtype: Any = jnp.float32,
-) -> Callable[[Any, Any, Any], dict[str, jax.Array]]:
+) -> Jitted:
     """A jitted evaluation of a whole set: (params, state, (inputs, labels)) -> dict.
 
     The set, n examples on the device, is read in batches of batch_size; the last is filled up with
@@ -98,7 +98,7 @@ def evaluate(
             "predictions": predictions.reshape(-1, *predictions.shape[2:])[:examples],
         }
 
-    return jax.jit(evaluation)
+    return Jitted(evaluation)
 
 
 def _rows(model, loss, prepare, dtype):

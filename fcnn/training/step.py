@@ -10,6 +10,7 @@ import optax
 
 from fcnn.layer import Layer
 from fcnn.training.batch import Loss, Prepare, check_count, check_dtype, measure, prepared
+from fcnn.training.compiler import Jitted
 from fcnn.training.loss import cross_entropy
 from fcnn.training.state import TrainState
 
@@ -31,7 +32,7 @@ def train_step(
     ema_decay: float | None = None,
     skip_nonfinite: bool = False,
     dtype: Any = jnp.float32,
-) -> Step:
+) -> Jitted:
     """One jitted step of training: (train_state, (inputs, labels), key) -> (train_state, metrics).
 
     The train_state passed in is donated: its buffers are reused, so keep only the one returned.
@@ -88,7 +89,7 @@ def train_step(
         skip_nonfinite=skip_nonfinite,
         dtype=dtype,
     )
-    return jax.jit(pure, donate_argnums=0)
+    return Jitted(pure, donate_argnums=0)
 
 
 def pure_step(

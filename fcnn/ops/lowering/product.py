@@ -1,0 +1,75 @@
+"""Windows that do not overlap (kernel_size <= stride): a matrix product of patches and kernel.
+
+A 1x1 convolution is the product of each pixel with the kernel; where the stride is the kernel size
+("patchify") each pixel belongs to one patch, and a patch is a row of the matrix.
+"""
+
+import math
+
+import jax
+from jax import lax
+
+from fcnn.ops.lowering.window import Window, pad_spatial
+from fcnn.ops.norm import wide
+from fcnn.ops.taps import Sizes
+
+
+def applies(taps: Sizes, window: Window) -> bool:
+    fits = all(k <= s for k, s in zip(taps, window.stride, strict=True))
+    return fits and set(window.dilation) == {1} and window.groups == 1
+
+
+def forward(x, kernel, window: Window):
+    taps = kernel.shape[:-2]
+    positions = window.positions(x.shape[1:-1], taps)
+    y = _dot(_patches(x, taps, positions, window), _matrix(kernel))
+    return y.reshape(x.shape[0], *positions, -1)
+
+
+def input_gradient(g, kernel, window: Window, sizes: Sizes):
+    taps, positions = kernel.shape[:-2], g.shape[1:-1]
+    rows = _dot(g.reshape(-1, g.shape[-1]), _matrix(kernel).T)
+    # One axis for the position and one for the tap, in turn: (N, P0, k0, P1, k1, ..., C).
+    blocks = rows.reshape(g.shape[0], *positions, *taps, -1)
+    ndim = len(taps)
+    order = [1 + v for axis in range(ndim) for v in (axis, ndim + axis)]
+    blocks = blocks.transpose(0, *order, 2 * ndim + 1)
+    # What a window does not reach, between the taps and the next position, has no gradient.
+    gaps = [s - k for k, s in zip(taps, window.stride, strict=True)]
+    pads = [v for gap in gaps for v in ((0, 0, 0), (0, gap, 0))]
+    blocks = lax.pad(blocks, blocks.dtype.type(0), [(0, 0, 0), *pads, (0, 0, 0)])
+    whole = [p * s for p, s in zip(positions, window.stride, strict=True)]
+    facts = zip(sizes, whole, window.pads, strict=True)
+    cuts = tuple((-low, size - covered + low) for size, covered, (low, _) in facts)
+    return pad_spatial(blocks.reshape(g.shape[0], *whole, -1), cuts)
+
+
+def kernel_gradient(x, g, window: Window, taps: Sizes):
+    rows = _patches(x, taps, g.shape[1:-1], window)
+    # (g' x)' and not x' g: the same numbers, up to 1.5 times faster.
+    product = _dot(g.reshape(-1, g.shape[-1]).T, rows).T
+    return product.reshape(*taps, x.shape[-1], g.shape[-1])
+
+
+def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
+    """a @ b, summed in float32 at least."""
+    return lax.dot(a, b, preferred_element_type=wide(a.dtype)).astype(a.dtype)
+
+
+def _matrix(kernel):
+    return kernel.reshape(-1, kernel.shape[-1])
+
+
+def _patches(x, taps, positions, window: Window):
+    """(N * positions, taps * C): the values under each window, one row each."""
+    batch, channels, ndim = x.shape[0], x.shape[-1], len(taps)
+    facts = zip(x.shape[1:-1], positions, window.stride, window.pads, strict=True)
+    cuts = tuple((low, p * s - size - low) for size, p, s, (low, _) in facts)
+    split = [v for pair in zip(positions, window.stride, strict=True) for v in pair]
+    blocks = pad_spatial(x, cuts).reshape(batch, *split, channels)
+    ends = [v for pair in zip(positions, taps, strict=True) for v in pair]
+    blocks = lax.slice(blocks, [0] * blocks.ndim, [batch, *ends, channels])
+    places = [1 + 2 * axis for axis in range(ndim)]
+    within = [2 + 2 * axis for axis in range(ndim)]
+    blocks = blocks.transpose(0, *places, *within, 2 * ndim + 1)
+    return blocks.reshape(-1, math.prod(taps) * channels)

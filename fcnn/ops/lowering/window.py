@@ -1,0 +1,82 @@
+"""The static facts of a convolution, and the operation itself."""
+
+from typing import NamedTuple
+
+import jax
+from jax import lax
+
+from fcnn.ops.padding import Pads
+from fcnn.ops.taps import Sizes
+
+
+class Window(NamedTuple):
+    """Everything that a convolution is but the arrays, one entry for each spatial dimension."""
+
+    stride: Sizes
+    pads: Pads
+    dilation: Sizes
+    groups: int
+
+    def positions(self, sizes: Sizes, taps: Sizes) -> Sizes:
+        """How many windows fit an image of these sizes, in each dimension."""
+        facts = zip(sizes, taps, self.stride, self.pads, self.dilation, strict=True)
+        return tuple(
+            (size + low + high - d * (k - 1) - 1) // s + 1 for size, k, s, (low, high), d in facts
+        )
+
+
+def lax_conv(
+    x: jax.Array, kernel: jax.Array, window: Window, input_dilation: Sizes | None = None
+) -> jax.Array:
+    """The untouched operation, channels last: x (N, *S, C), kernel (*K, C/groups, F)."""
+    spatial = "DHW"[-(x.ndim - 2) :]
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window.stride,
+        window.pads,
+        lhs_dilation=input_dilation,
+        rhs_dilation=window.dilation,
+        dimension_numbers=(f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"),
+        feature_group_count=window.groups,
+    )
+
+
+def pad_spatial(x: jax.Array, pads: Pads, interior: Sizes | None = None) -> jax.Array:
+    """x (N, *S, C) with zeros around (a negative pad cuts) and `interior` between its values."""
+    between = interior or (0,) * len(pads)
+    config = [(low, high, zeros) for (low, high), zeros in zip(pads, between, strict=True)]
+    return lax.pad(x, x.dtype.type(0), [(0, 0, 0), *config, (0, 0, 0)])
+
+
+def seen(x: jax.Array, taps: Sizes, positions: Sizes, window: Window) -> jax.Array:
+    """x padded, or cut, to just what the windows at these positions see."""
+    facts = zip(
+        x.shape[1:-1], taps, positions, window.stride, window.pads, window.dilation, strict=True
+    )
+    pads = tuple(
+        (low, (p - 1) * s + d * (k - 1) + 1 - size - low) for size, k, p, s, (low, _), d in facts
+    )
+    return pad_spatial(x, pads)
+
+
+def spread(g: jax.Array, taps: Sizes, window: Window, sizes: Sizes) -> jax.Array:
+    """The output's gradient with zeros between and around its values.
+
+    Under the flipped kernel, at stride 1 and without padding, it gives an image of these sizes: the
+    input's gradient.
+    """
+    facts = zip(
+        sizes, taps, g.shape[1:-1], window.stride, window.pads, window.dilation, strict=True
+    )
+    pads = []
+    for size, k, p, s, (low, _), d in facts:
+        reach = d * (k - 1)
+        pads.append((reach - low, size - (p - 1) * s - 1 + low))
+    return pad_spatial(g, tuple(pads), tuple(s - 1 for s in window.stride))
+
+
+def plain(dilation: Sizes) -> Window:
+    """A window at stride 1, without padding or groups."""
+    ndim = len(dilation)
+    return Window((1,) * ndim, ((0, 0),) * ndim, dilation, 1)
