@@ -9,7 +9,7 @@ import pytest
 import fcnn
 
 ROOT = pathlib.Path(fcnn.__file__).parent
-ALLOWED = {"jax", "numpy", "optax", "chex", "fcnn"}
+ALLOWED = {"jax", "jaxlib", "numpy", "optax", "chex", "fcnn"}
 PURE = {
     "__future__", "collections", "contextlib", "dataclasses", "fractions", "functools",
     "importlib", "itertools", "json", "math", "operator", "re", "types", "typing", "zlib",

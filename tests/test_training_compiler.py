@@ -2,10 +2,10 @@
 
 import jax
 import jax.numpy as jnp
-import jaxlib
 import numpy as np
 import optax
 import pytest
+from jaxlib import version
 
 import fcnn
 from fcnn.training import compiler, compiler_options, evaluate, init_train_state, train_step
@@ -25,11 +25,11 @@ def fresh():
 
 
 def test_options_depend_on_backend_and_version(monkeypatch):
-    monkeypatch.setattr(jaxlib, "__version__", "0.10.7")
+    monkeypatch.setattr(version, "__version__", "0.10.7")
     on_cpu = compiler_options("cpu")
     assert set(on_cpu) == {"xla_cpu_experimental_ynn_fusion_type"}
     assert compiler_options("gpu") == compiler_options("tpu") == {}
-    monkeypatch.setattr(jaxlib, "__version__", "7.3.1")
+    monkeypatch.setattr(version, "__version__", "7.3.1")
     assert compiler_options("cpu") == {}
 
 
@@ -38,16 +38,21 @@ def test_the_answer_is_the_callers_own():
     assert "unknown" not in compiler_options("cpu")
 
 
+def refused(options) -> bool:
+    try:
+        jax.jit(lambda x: x + 1, compiler_options=options)(0)
+    except jax.errors.JaxRuntimeError as error:
+        return "No such compile option" in str(error)
+    return False
+
+
 @pytest.mark.parametrize("options", compiler.OPTIONS.values(), ids=map(str, compiler.OPTIONS))
 def test_options_change_no_result(options, monkeypatch):
     """Each known set, where this jaxlib accepts it: the step's new params are the plain ones."""
     plain, _ = jax.jit(train_step(MODEL, OPTIMIZER).inner)(fresh(), batch(), jax.random.key(1))
-    try:
-        jax.jit(lambda x: x + 1, compiler_options=options)(0)
-    except jax.errors.JaxRuntimeError as error:
-        assert "No such compile option" in str(error)
+    if refused(options):
         pytest.skip("this jaxlib does not know them")
-    key = ("cpu", ".".join(jaxlib.__version__.split(".")[:2]))
+    key = ("cpu", ".".join(version.__version__.split(".")[:2]))
     monkeypatch.setitem(compiler.OPTIONS, key, options)
     step = train_step(MODEL, OPTIMIZER)
     ts, _ = step(fresh(), batch(), jax.random.key(1))

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jaxlib
+from jax.core import Tracer
+from jaxlib import version
 
 # By backend and by jaxlib's first two numbers. 0.10: matrix products and sums go to the fast
 # library, and convolutions stay with the other one, which is up to twice as fast for them
@@ -35,8 +36,8 @@ def compiler_options(backend: str | None = None) -> dict[str, str]:
     >>> compiler_options("tpu")
     {}
     """
-    version = ".".join(jaxlib.__version__.split(".")[:2])
-    return dict(OPTIONS.get((backend or jax.default_backend(), version), {}))
+    major_minor = ".".join(version.__version__.split(".")[:2])
+    return dict(OPTIONS.get((backend or jax.default_backend(), major_minor), {}))
 
 
 class Jitted:
@@ -54,7 +55,7 @@ class Jitted:
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: Any) -> Any:
-        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(args))
+        traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(args))
         return (self.inner if traced else self.outer)(*args)
 
     def lower(self, *args: Any) -> Any:

@@ -2,8 +2,9 @@
 
     python -m train fashion_mnist --data-dir FOLDER     (without it, 31 MB are downloaded once)
 
-A single run (seed 0, 10 epochs, `--model.convs 1`) came to 91.35% on the test images, Python 3.11,
-jax 0.10.2, two x86-64 cores. The mean over seeds of the settings below has not been measured yet.
+Test accuracy 92.80% ± 0.14% (mean and standard deviation over seeds 0 to 4, `--seeds 5`; the lowest
+is 92.59%), a network of 96,554 parameters; 8 to 11 minutes a seed beside other work on two shared
+x86-64 cores, float32, Python 3.12, jax 0.12.0. The settings were not tuned on the test images.
 """
 
 import dataclasses
