@@ -15,9 +15,9 @@ from fcnn.ops.lowering.window import Window, plain, seen, spread
 from fcnn.ops.norm import wide
 from fcnn.ops.taps import Sizes, shifted
 
-# Up to here (4x4) the taps are written out; past it, the first dimension of the kernel is a loop,
-# which is as fast, and compile time grows less with the kernel.
-MOST_TAPS = 16
+# Up to here (8x8) the taps are written out, which one pass over the images computes; past it, the
+# first dimension of the kernel is a loop, so that compile time does not grow with the kernel.
+MOST_TAPS = 64
 # Images summed without a loop in the kernel's gradient: more compile longer and run no faster.
 IMAGES = 16
 

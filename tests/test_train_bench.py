@@ -1,0 +1,70 @@
+"""The sweep over layers: right answers, figures in order, a file that says where they come from."""
+
+import json
+import time
+
+import pytest
+
+from train.bench import __main__ as bench
+from train.bench import configurations
+from train.bench.configurations import Layer
+from train.bench.layers import PASSES, measure
+from train.bench.timing import interleaved
+
+TINY = [
+    Layer("tiny", (2, 5, 6, 3), (3, 3, 3, 4), padding=1),
+    Layer("tiny series", (2, 20, 3), (5, 3, 4), stride=2),
+    Layer("tiny transposed", (2, 4, 4, 3), (3, 3, 3, 4), stride=2, transposed=True),
+    Layer("tiny depthwise", (2, 5, 6, 4), (3, 3, 1, 8), padding=1, groups=4, dtype="bfloat16"),
+]
+
+
+def test_interleaved_takes_turns_and_orders_its_figures():
+    calls = []
+    runs = {"a": lambda: calls.append("a"), "b": lambda: (calls.append("b"), time.sleep(3e-3))}
+    measured = interleaved(runs, rounds=3)
+    assert list(measured) == ["a", "b"]
+    for figures in measured.values():
+        assert 0 < figures["quarter"] <= figures["median"] <= figures["three_quarters"]
+    assert measured["b"]["quarter"] >= 3.0  # it sleeps that many milliseconds
+    assert calls.count("b") == 2 + 3
+    # After the first calls, every round has both: no two rounds of one contender in a row.
+    assert "".join(calls[-5:]).count("b") <= 2
+
+
+@pytest.mark.parametrize("layer", TINY, ids=[layer.name for layer in TINY])
+def test_every_pass_is_measured(layer):
+    measured = measure(layer, rounds=1)
+    assert tuple(measured) == PASSES
+    for contenders in measured.values():
+        assert {"fcnn", "lax"} <= set(contenders)
+
+
+def test_the_command_prints_a_table_and_keeps_the_figures(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(configurations, "LAYERS", TINY)
+    path = tmp_path / "layers.json"
+    assert bench.main(["layers", "--rounds", "1", "--only", "series", "--json", str(path)]) == 0
+    record = json.loads(path.read_text())
+    assert [layer["name"] for layer in record["layers"]] == ["tiny series"]
+    assert record["layers"][0]["milliseconds"]["forward"]["fcnn"]["median"] > 0
+    assert {"jax", "jaxlib", "python"} <= set(record["versions"])
+    assert record["hardware"]["cores"] >= 1
+    printed = capsys.readouterr().out
+    assert "kernel gradient" in printed
+    assert "slower than lax by more than 5%" in printed
+
+
+def test_what_cannot_be_measured_is_one_line(capsys):
+    assert bench.main(["layers", "--only", "no such layer"]) == 2
+    assert bench.main(["layers", "--rounds", "0"]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert errors == [
+        "python -m train.bench: no layer matches 'no such layer'",
+        "python -m train.bench: --rounds must be at least 1",
+    ]
+
+
+def test_the_sweep_has_sixty_different_layers():
+    assert len(configurations.LAYERS) == len(set(configurations.LAYERS)) >= 60
+    for layer in configurations.LAYERS:
+        assert layer.x[-1] == layer.kernel[-2] * layer.groups
