@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from jax import lax
 
 from fcnn import ops
 from fcnn.ops.lowering import canonical, columns, depthwise, grouped, product, table
@@ -142,6 +143,23 @@ def test_any_setting_is_as_exact_as_lax(case, operation, seed):
     except ValueError:
         assume(False)
     for ours, laxs in errors(operation, x, kernel, options, seed):
+        assert ours <= 4 * laxs + 4e-7
+
+
+@pytest.mark.parametrize("operation", [ops.conv, ops.conv_transpose], ids=["conv", "transpose"])
+@pytest.mark.parametrize("name", ["1x1 stride 2", "depthwise stride 2", "stride 2", "1-D", "3-D"])
+def test_what_other_backends_run_is_the_operation_too(name, operation, monkeypatch):
+    """A CPU can run what is meant for the others, asked to."""
+
+    def other(*args, default, **_):
+        return default(*args)
+
+    monkeypatch.setattr(lax, "platform_dependent", other)
+    _, x_shape, kernel_shape, stride, padding, dilation, groups = CASES[name]
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=x_shape), rng.normal(size=kernel_shape)
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    for ours, laxs in errors(operation, x, kernel, options, seed=1):
         assert ours <= 4 * laxs + 4e-7
 
 

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -79,8 +80,7 @@ def _jax_passes(
 
 def _torch_passes(layer: Layer, x, kernel) -> dict[str, Callable[[], Any]]:
     """PyTorch's kernels in its own fast memory order for images, channels last."""
-    import torch
-
+    torch = import_module("torch")
     ndim = x.ndim - 2
     order = {1: torch.contiguous_format, 2: torch.channels_last, 3: torch.channels_last_3d}[ndim]
     kind = getattr(torch, layer.dtype)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fcnn.ops.lowering import table
-from fcnn.ops.lowering.window import Window, lax_conv
+from fcnn.ops.lowering.window import Window, lax_conv, plain, spread
 from fcnn.ops.taps import Sizes
 
 __all__ = ["Method", "Window", "convolve", "convolve_transposed"]
@@ -68,13 +68,18 @@ _convolve.defvjp(_convolve_fwd, _convolve_bwd)
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _transposed(g: jax.Array, kernel: jax.Array, window: Window, sizes: Sizes) -> jax.Array:
     """What `_convolve` with this kernel does to gradients: its input's, of these sizes."""
-    spread = functools.partial(_dilated, window=window)
-    return lax.platform_dependent(
-        g,
-        kernel,
-        cpu=functools.partial(table.input_gradient, window=window, sizes=sizes),
-        default=lambda g, kernel: spread(g, _exchanged(kernel, window.groups)),
-    )
+
+    def elsewhere(g, kernel):
+        kernel = _exchanged(kernel, window.groups)
+        if g.ndim < 5:
+            return _dilated(g, kernel, window)
+        # In 3-D, GPUs are 30 times faster with the zeros put in than with a dilated input.
+        flipped = jnp.flip(kernel, range(3))
+        zeros_in = spread(g, kernel.shape[:-2], window, sizes)
+        return lax_conv(zeros_in, flipped, plain(window.dilation)._replace(groups=window.groups))
+
+    cpu = functools.partial(table.input_gradient, window=window, sizes=sizes)
+    return lax.platform_dependent(g, kernel, cpu=cpu, default=elsewhere)
 
 
 def _transposed_fwd(g, kernel, window: Window, sizes: Sizes):
