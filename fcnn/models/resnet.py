@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from jax.nn import relu
 
-from fcnn.compose import Residual, Sequential, identity, residual, sequential
+from fcnn.compose import Residual, Sequential, identity, repeat, residual, sequential
 from fcnn.initializers import lecun_normal, zeros
 from fcnn.layers import BatchNorm, Conv, Dense, MaxPool
 from fcnn.models import checks
@@ -22,6 +22,8 @@ class ResNetConfig:
     width    features of the first stage, doubled in each later stage
     stem     "imagenet": 7x7 at stride 2 and 3x3 max pooling at stride 2, for (N, 224, 224, 3);
              "cifar": one 3x3 convolution at stride 1, for (N, 32, 32, 3)
+    repeat   the equal blocks of a stage, all but its first, in one `lax.scan`: compile time does
+             not grow with depth; their parameters are stacked, in a child "rest"
 
     Source: He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016, table 1,
     and section 4.2 for CIFAR. Parameters at 1000 classes, as torchvision counts them: resnet18
@@ -46,12 +48,14 @@ class ResNetConfig:
     width: int = 64
     num_classes: int = 1000
     stem: str = "imagenet"
+    repeat: bool = False
 
     def __post_init__(self) -> None:
         checks.choice(self, "block", BLOCKS)
         checks.positives(self, "depths")
         checks.positive(self, "width", "num_classes")
         checks.choice(self, "stem", STEMS)
+        checks.flag(self, "repeat")
 
     def build(self) -> Sequential:
         """The network as one layer: stem, stage1, …, pool, head."""
@@ -60,8 +64,11 @@ class ResNetConfig:
         for i, depth in enumerate(self.depths):
             features = self.width * 2**i * expansion
             first = block(features_in, features, 1 if i == 0 else 2)
-            rest = [block(features, features, 1)] * (depth - 1)
-            stages[f"stage{i + 1}"] = sequential(first, *rest)
+            equal = block(features, features, 1)
+            if self.repeat and depth > 1:
+                stages[f"stage{i + 1}"] = sequential(first, rest=repeat(equal, depth - 1))
+            else:
+                stages[f"stage{i + 1}"] = sequential(first, *[equal] * (depth - 1))
             features_in = features
         return sequential(
             stem=STEMS[self.stem](self.width),

@@ -11,6 +11,7 @@ import operator
 import jax.numpy as jnp
 from jax import lax
 
+from fcnn.ops.lowering.blocks import in_blocks
 from fcnn.ops.lowering.window import Window, plain, seen, spread
 from fcnn.ops.norm import wide
 from fcnn.ops.taps import Sizes, shifted
@@ -64,13 +65,10 @@ def kernel_gradient(x, g, window: Window, taps: Sizes):
     A reduction over positions would be a scalar loop; a sum of whole images, written out, is
     vectorised over positions and channels, and only what is left is reduced.
     """
-    batch, features, positions = g.shape[0], g.shape[-1], g.shape[1:-1]
+    features, positions = g.shape[-1], g.shape[1:-1]
     x = _copied(seen(x, taps, positions, window), features)
-    steps = -(-batch // IMAGES)
-    each = -(-batch // steps)
-    filler = [(0, steps * each - batch, 0), *[(0, 0, 0)] * (x.ndim - 1)]
-    images = lax.pad(x, x.dtype.type(0), filler).reshape(steps, each, *x.shape[1:])
-    grads = lax.pad(g, g.dtype.type(0), filler).reshape(steps, each, *g.shape[1:])
+    images, grads = in_blocks((x, g), most=IMAGES)
+    each = images.shape[1]
     kind = wide(x.dtype)
 
     def tap_row(first):

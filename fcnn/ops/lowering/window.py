@@ -76,6 +76,13 @@ def spread(g: jax.Array, taps: Sizes, window: Window, sizes: Sizes) -> jax.Array
     return pad_spatial(g, tuple(pads), tuple(s - 1 for s in window.stride))
 
 
+def exchanged(kernel: jax.Array, groups: int) -> jax.Array:
+    """(*K, C/groups, F) as (*K, F/groups, C): each group's channels change sides."""
+    *taps, inputs, features = kernel.shape
+    split = kernel.reshape(*taps, inputs, groups, features // groups)
+    return split.swapaxes(-1, -3).reshape(*taps, features // groups, inputs * groups)
+
+
 def plain(dilation: Sizes) -> Window:
     """A window at stride 1, without padding or groups."""
     ndim = len(dilation)
