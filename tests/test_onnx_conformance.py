@@ -1,4 +1,4 @@
-"""The operations against ONNX's own conformance cases, where they are installed (`make conformance`).
+"""The operations against ONNX's own conformance cases, where installed (`make conformance`).
 
 The `onnx` package carries two collections: a module of cases for each operator, computed by its
 authors in NumPy, and models with inputs and outputs that were recorded from PyTorch. Every case
