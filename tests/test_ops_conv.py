@@ -382,7 +382,9 @@ ERRORS = {
         lambda: ops.conv(X2, {"kernel": K2}), TypeError, "conv kernel must be an array, got dict"
     ),
     "no kernel": (lambda: ops.conv(X2, None), TypeError, "conv kernel must be an array, got None"),
-    "complex kernel": (lambda: ops.conv(X2, K2.astype(jnp.complex64)), TypeError, "real numbers, got complex64"),
+    "complex kernel": (
+        lambda: ops.conv(X2, K2.astype(jnp.complex64)), TypeError, "real numbers, got complex64"
+    ),
     "misspelled keyword": (lambda: ops.conv(X2, K2, strides=2), TypeError, "strides"),
 }  # fmt: skip
 
