@@ -7,7 +7,7 @@ ARGS ?=
 BIN = $(VENV)/bin
 TESTS ?=
 
-.PHONY: train test lint parity clean
+.PHONY: train test lint parity conformance clean
 
 train: $(VENV)/.train
 	$(BIN)/python -m train $(ARGS)
@@ -24,6 +24,10 @@ lint: $(VENV)/.test
 parity: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet torch==2.13.0
 	$(BIN)/python -m pytest -n 2 -q tests/test_torch_parity.py
+
+# The part of `make test` that runs ONNX's own cases: several hundred, of every operator fcnn has.
+conformance: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 -q tests/test_onnx_conformance.py
 
 $(VENV)/.train: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[train]'

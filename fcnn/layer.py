@@ -10,6 +10,8 @@ from typing import Any, Protocol, overload, runtime_checkable
 import jax
 import jax.numpy as jnp
 
+from fcnn.ops.checks import is_int
+
 Params = dict[str, Any]
 State = dict[str, Any]
 Input = jax.Array | jax.ShapeDtypeStruct | tuple[int, ...]
@@ -42,7 +44,11 @@ def spec(x: Input) -> jax.ShapeDtypeStruct:
     ShapeDtypeStruct(shape=(1, 28, 28, 1), dtype=float32)
     """
     if isinstance(x, (tuple, list)):
+        if not all(is_int(size) and size >= 0 for size in x):
+            raise ValueError(f"a shape must be ints of 0 or more, got {tuple(x)}")
         return jax.ShapeDtypeStruct(tuple(x), jnp.float32)
+    if not hasattr(x, "dtype"):
+        raise TypeError(f"expected an array, a ShapeDtypeStruct or a shape tuple, got {x!r}")
     return jax.ShapeDtypeStruct(jnp.shape(x), x.dtype)
 
 
@@ -62,13 +68,26 @@ def random_key(layer: object, key: jax.Array | None) -> jax.Array:
     return key
 
 
-def entry(layer: object, tree: dict[str, Any], name: str) -> jax.Array:
-    """The layer's own leaf of params or state, or an error that says what came instead."""
+def entry(
+    layer: object, tree: dict[str, Any], name: str, shape: tuple[int | None, ...]
+) -> jax.Array:
+    """The layer's own leaf of params or state, or an error that says what came instead.
+
+    None in `shape` is a size that something else checks.
+    """
     if not isinstance(tree, dict) or name not in tree:
         came = sorted(tree) if isinstance(tree, dict) else type(tree).__name__
         raise ValueError(
             f"{layer!r} expects an entry {name!r} in its params or state, got {came or 'nothing'}: "
             "were these made by another model's init?"
+        )
+    came = jnp.shape(tree[name])
+    sizes = zip(came, shape, strict=True)
+    if len(came) != len(shape) or any(wanted not in (None, size) for size, wanted in sizes):
+        wanted = ", ".join("?" if size is None else str(size) for size in shape)
+        raise ValueError(
+            f"{layer!r} expects {name!r} of shape ({wanted}), got {came}: "
+            "was it made by another model's init?"
         )
     return tree[name]
 

@@ -14,6 +14,7 @@ from fcnn import (
     Dropout,
     DropPath,
     GroupNorm,
+    LayerNorm,
     MaxPool,
     Scale,
     SpatialDropout,
@@ -142,6 +143,47 @@ def test_another_models_params_are_refused():
     with pytest.raises(ValueError, match=r"expects an entry 'kernel'.*got nothing") as info:
         layer.apply({"body": {}}, {}, jnp.ones((1, 2)), train=False)
     assert info.value.__notes__ == ["  in head: Dense(features=3) on float32[1, 2]"]
+
+
+KERNEL, FOUR = jnp.ones((3, 3, 4, 4)), jnp.ones(4)
+SHAPES = [
+    (Conv(7), {"kernel": KERNEL, "bias": FOUR}, {}, r"'kernel' of shape \(3, 3, \?, 7\), got"),
+    (Conv(4, 5), {"kernel": KERNEL, "bias": FOUR}, {}, r"\(5, 5, \?, 4\), got \(3, 3, 4, 4\)"),
+    (Conv(4), {"kernel": KERNEL, "bias": jnp.ones(1)}, {}, r"'bias' of shape \(4\), got \(1,\)"),
+    (ConvTranspose(4, 2), {"kernel": KERNEL, "bias": FOUR}, {}, r"\(2, 2, \?, 4\), got \(3, 3"),
+    (Dense(7), {"kernel": jnp.ones((4, 4)), "bias": FOUR}, {}, r"\(\?, 7\), got \(4, 4\)"),
+    (LayerNorm(), {"scale": jnp.ones(1), "bias": FOUR}, {}, r"'scale' of shape \(4\), got \(1,\)"),
+    (Scale(), {"scale": jnp.ones(3)}, {}, r"'scale' of shape \(4\), got \(3,\)"),
+    (
+        BatchNorm(),
+        {"scale": FOUR, "bias": FOUR},
+        {"mean": FOUR, "var": jnp.ones(1)},
+        r"'var' of shape \(4\), got \(1,\): was it made by another model's init",
+    ),
+]
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize(("layer", "params", "state", "text"), SHAPES, ids=lambda v: None)
+def test_params_of_another_shape_are_refused(layer, params, state, text, train):
+    """Each of these would compute something: of other sizes, or broadcast."""
+    with pytest.raises(ValueError, match=text):
+        layer.apply(params, state, jnp.ones((2, 8, 8, 4)), train=train)
+    with pytest.raises(ValueError, match=text):
+        jax.jit(lambda p, s: layer.apply(p, s, jnp.ones((2, 8, 8, 4)), train=train))(params, state)
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "text"),
+    [
+        (8, TypeError, "an array, a ShapeDtypeStruct or a shape tuple, got 8"),
+        ((1, 8.0, 8, 4), ValueError, r"a shape must be ints of 0 or more, got \(1, 8.0, 8, 4\)"),
+        ((1, -8, 8, 4), ValueError, r"a shape must be ints of 0 or more, got \(1, -8, 8, 4\)"),
+    ],
+)
+def test_init_takes_no_other_shape(key, x, error, text):
+    with pytest.raises(error, match=text):
+        Conv(4).init(key, x)
 
 
 def test_train_is_a_required_keyword(key):

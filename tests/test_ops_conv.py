@@ -378,6 +378,13 @@ ERRORS = {
     ),
     "empty image": (lambda: ops.conv(jnp.ones((1, 0, 4, 4)), K2), ValueError, r"\(1, 0, 4, 4\)"),
     "method": (lambda: ops.conv(X2, K2, method="fast"), ValueError, "'auto' or 'lax', got 'fast'"),
+    "all params": (
+        lambda: ops.conv(X2, {"kernel": K2}), TypeError, "conv kernel must be an array, got dict"
+    ),
+    "no kernel": (lambda: ops.conv(X2, None), TypeError, "conv kernel must be an array, got None"),
+    "complex kernel": (
+        lambda: ops.conv(X2, K2.astype(jnp.complex64)), TypeError, "real numbers, got complex64"
+    ),
     "misspelled keyword": (lambda: ops.conv(X2, K2, strides=2), TypeError, "strides"),
 }  # fmt: skip
 

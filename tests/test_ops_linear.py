@@ -73,6 +73,14 @@ ERRORS = {
         lambda: ops.dense(jnp.ones(()), jnp.ones((3, 4))), ValueError,
         r"kernel \(3, 4\).*expects 3 input features, but x \(\).*has no axis",
     ),
+    "all params": (
+        lambda: ops.dense(jnp.ones((2, 3)), {"kernel": jnp.ones((3, 4))}), TypeError,
+        "dense kernel must be an array, got dict",
+    ),
+    "complex kernel": (
+        lambda: ops.dense(jnp.ones((2, 3)), jnp.ones((3, 4), jnp.complex64)), TypeError,
+        "dense kernel must be an array of real numbers, got complex64",
+    ),
     "kernel rank": (
         lambda: ops.dense(jnp.ones((2, 3)), jnp.ones((1, 3, 4))), ValueError,
         r"dense kernel must have shape \(C, F\), but has shape \(1, 3, 4\)",

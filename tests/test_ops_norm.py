@@ -174,6 +174,9 @@ ERRORS = {
         r"axes \(0, 4\) do not exist in x of shape \(2, 4, 4, 3\)",
     ),
     "negative axis": (lambda: ops.moments(X, -5), ValueError, r"axes \(-5,\) do not exist"),
+    "axis twice": (lambda: ops.moments(X, (3, -1)), ValueError, r"\(3, -1\) .* one of them twice"),
+    "float axis": (lambda: ops.moments(X, 1.0), TypeError, "an int or a sequence of ints, got 1.0"),
+    "no axes": (lambda: ops.moments(X, None), TypeError, "a sequence of ints, got None"),
     "nothing to average": (
         lambda: ops.moments(X[:0], 0), ValueError, r"x \(0, 4, 4, 3\): there is nothing",
     ),
@@ -197,6 +200,8 @@ ERRORS = {
     ),
     "negative eps": (lambda: ops.normalize(X, C, C, eps=-1), ValueError, "eps .* got -1"),
     "NaN eps": (lambda: ops.normalize(X, C, C, eps=float("nan")), ValueError, "eps .* got nan"),
+    "infinite eps": (lambda: ops.normalize(X, C, C, eps=float("inf")), ValueError, "got inf"),
+    "eps text": (lambda: ops.normalize(X, C, C, eps="1"), TypeError, "must be a number, got '1'"),
     "misspelled keyword": (lambda: ops.normalize(X, C, C, epsilon=1), TypeError, "epsilon"),
 }  # fmt: skip
 

@@ -98,6 +98,39 @@ def test_any_pooling_is_right_or_refused(case, count_padding):
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=ATOL)
 
 
+# More than 16 taps and dilated: (window, stride, padding, dilation) on images of 17 by 23.
+LARGE = [
+    (5, 1, "VALID", 2),
+    (5, 3, "SAME", (1, 3)),
+    ((3, 7), (2, 1), ((1, 2), (5, 3)), (4, 2)),
+    ((17, 1), None, 0, (1, 2)),
+    ((2, 9), 2, 1, 2),
+]
+
+
+@pytest.mark.parametrize(("window", "stride", "padding", "dilation"), LARGE)
+def test_large_dilated_windows(window, stride, padding, dilation):
+    (x,) = normals(3, (2, 17, 23, 2))
+    options = {"window": window, "stride": stride, "padding": padding, "dilation": dilation}
+    pool = functools.partial(ops.max_pool, **options)
+    y = oracle.max_pool(x, **options)
+    np.testing.assert_array_equal(jax.jit(pool)(x), y)
+    # No two values are equal, so that each window's whole gradient goes to its largest value.
+    gradient = jax.jit(jax.grad(lambda x: pool(x).sum()))(x)
+    values, times = np.unique(y.astype(x.dtype), return_counts=True)
+    expected = np.zeros_like(x)
+    expected.flat[[np.flatnonzero(x == value).item() for value in values]] = times
+    np.testing.assert_array_equal(gradient, expected)
+
+
+def test_a_huge_dilated_window_compiles():
+    """60 by 80 taps: a program of some thousand operations would take minutes."""
+    (x,) = normals(4, (1, 600, 800, 1))
+    pool = functools.partial(ops.max_pool, window=(60, 80), stride=10, dilation=10)
+    assert len(jax.make_jaxpr(pool)(x).eqns) < 100
+    np.testing.assert_array_equal(pool(x)[0, :, :, 0], [[x[0, ::10, ::10].max()]])
+
+
 def test_hand_values():
     image = jnp.array([[1.0, 2, 5, 3], [4, 0, 1, 1], [7, 7, 2, 0], [1, 1, 0, 6]])
     image = image.reshape(1, 4, 4, 1)
@@ -224,6 +257,9 @@ def test_infinities_and_nans_are_not_hidden():
     for stride, padding in ((None, "VALID"), (2, ((0, 1),))):
         y = ops.max_pool(x, 2, stride=stride, padding=padding)[0, :3, 0]
         np.testing.assert_array_equal(y, [-np.inf, np.nan, np.inf])
+    line = jnp.repeat(x, 34, axis=1)  # 17 taps, 2 apart, see one of the six values
+    y = ops.max_pool(line, 17, stride=34, dilation=2)[0, :, 0]
+    np.testing.assert_array_equal(y, x[0, :, 0])
 
 
 def test_is_lax_reduce_window():

@@ -52,9 +52,7 @@ class Conv(Data):
 
     def init(self, key: jax.Array, x: Input) -> tuple[Params, State]:
         x = spec(x)
-        name = type(self).__name__
-        ndim = checks.spatial_rank(name, x)
-        taps = checks.per_dimension(f"{name} kernel_size", self.kernel_size, ndim)
+        taps = kernel_taps(self, x)
         check_groups(self, x, self.groups)
         shape = (*taps, x.shape[-1] // self.groups, self.features)
         return init_kernel(self, key, shape), {}
@@ -64,8 +62,8 @@ class Conv(Data):
     ) -> tuple[jax.Array, State]:
         y = ops.conv(
             x,
-            entry(self, params, "kernel"),
-            entry(self, params, "bias") if self.bias else None,
+            entry(self, params, "kernel", (*kernel_taps(self, x), None, self.features)),
+            entry(self, params, "bias", (self.features,)) if self.bias else None,
             stride=self.stride,
             padding=self.padding,
             dilation=self.dilation,
@@ -170,8 +168,8 @@ class ConvTranspose(Data):
     ) -> tuple[jax.Array, State]:
         y = ops.conv_transpose(
             x,
-            entry(self, params, "kernel"),
-            entry(self, params, "bias") if self.bias else None,
+            entry(self, params, "kernel", (*kernel_taps(self, x), None, self.features)),
+            entry(self, params, "bias", (self.features,)) if self.bias else None,
             stride=self.stride,
             padding=self.padding,
             output_padding=self.output_padding,
@@ -185,6 +183,12 @@ class ConvTranspose(Data):
 
     def macs(self, params: Params, x: jax.ShapeDtypeStruct, y: jax.ShapeDtypeStruct) -> int:
         return math.prod(params["kernel"].shape) * math.prod(x.shape[:-1])
+
+
+def kernel_taps(layer, x) -> tuple[int, ...]:
+    name = type(layer).__name__
+    ndim = checks.spatial_rank(name, x)
+    return checks.per_dimension(f"{name} kernel_size", layer.kernel_size, ndim)
 
 
 def check_groups(layer, x: jax.ShapeDtypeStruct, groups: int) -> None:

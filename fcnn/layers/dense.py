@@ -44,8 +44,8 @@ class Dense(Data):
     def apply(
         self, params: Params, state: State, x: jax.Array, *, train: bool, key=None
     ) -> tuple[jax.Array, State]:
-        kernel = entry(self, params, "kernel")
-        bias = entry(self, params, "bias") if self.bias else None
+        kernel = entry(self, params, "kernel", (None, self.features))
+        bias = entry(self, params, "bias", (self.features,)) if self.bias else None
         return ops.dense(x, kernel, bias), state
 
     def macs(self, params: Params, x: jax.ShapeDtypeStruct, y: jax.ShapeDtypeStruct) -> int:

@@ -33,8 +33,8 @@ class _Norm(Data):
         return params
 
     def _normalize(self, params: Params, x: jax.Array, mean, var) -> jax.Array:
-        scale = entry(self, params, "scale") if self.scale else None
-        bias = entry(self, params, "bias") if self.bias else None
+        scale = entry(self, params, "scale", x.shape[-1:]) if self.scale else None
+        bias = entry(self, params, "bias", x.shape[-1:]) if self.bias else None
         return ops.normalize(x, mean, var, scale, bias, self.eps)
 
 
@@ -84,7 +84,8 @@ class BatchNorm(_Norm):
     def apply(
         self, params: Params, state: State, x: jax.Array, *, train: bool, key=None
     ) -> tuple[jax.Array, State]:
-        mean, var = entry(self, state, "mean"), entry(self, state, "var")
+        mean = entry(self, state, "mean", x.shape[-1:])
+        var = entry(self, state, "var", x.shape[-1:])
         if not train:
             return self._normalize(params, x, mean, var), state
         count = math.prod(x.shape[:-1])

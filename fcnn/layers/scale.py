@@ -39,7 +39,5 @@ class Scale(Data):
         self, params: Params, state: State, x: jax.Array, *, train: bool, key=None
     ) -> tuple[jax.Array, State]:
         checks.floating("Scale", x)
-        scale = entry(self, params, "scale").astype(x.dtype)
-        if x.shape[-1:] != scale.shape:
-            raise ValueError(f"{self!r} has {scale.shape[0]} channels, but x {x.shape} does not")
+        scale = entry(self, params, "scale", x.shape[-1:]).astype(x.dtype)
         return x * scale.reshape((1,) * (x.ndim - 1) + (-1,)), state

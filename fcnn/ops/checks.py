@@ -38,6 +38,18 @@ def spatial_rank(op: str, x) -> int:
     return ndim
 
 
+def weights(op: str, name: str, value) -> jax.Array:
+    """`value` as an array of real numbers: not the dict it is in, nor complex, which a cast to
+    x's dtype would cut in half.
+    """
+    if value is None or isinstance(value, (dict, str)):
+        raise TypeError(f"{op} {name} must be an array, got {type(value).__name__}")
+    value = jnp.asarray(value)
+    if not (jnp.issubdtype(value.dtype, jnp.floating) or jnp.issubdtype(value.dtype, jnp.integer)):
+        raise TypeError(f"{op} {name} must be an array of real numbers, got {value.dtype}")
+    return value
+
+
 def image(op: str, x) -> tuple[jax.Array, int]:
     """`x` as a floating-point array, with its number of spatial dimensions."""
     x = jnp.asarray(x)

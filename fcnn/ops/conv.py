@@ -44,7 +44,7 @@ def conv(
       (N, *S', F) of x.dtype, with S' from `fcnn.geometry.output_size`.
 
     Raises:
-      TypeError: x is not floating-point.
+      TypeError: x is not floating-point, or the kernel is no array of real numbers.
       ValueError: shapes, groups, padding or window do not fit; the message has the shapes.
 
     Source: Dumoulin & Visin, "A guide to convolution arithmetic", arXiv:1603.07285.
@@ -104,7 +104,7 @@ def conv_transpose(
       (N, *S', F) of x.dtype: (i - 1) * s - low - high + d * (k - 1) + 1 + output_padding.
 
     Raises:
-      TypeError: x is not floating-point.
+      TypeError: x is not floating-point, or the kernel is no array of real numbers.
       ValueError: shapes, groups, padding or output_padding do not fit.
 
     Source: Dumoulin & Visin, arXiv:1603.07285, section 4.
@@ -169,7 +169,7 @@ def _same_cut(k: int, s: int) -> tuple[int, int]:
 
 def _kernel(op: str, x, kernel, bias, groups) -> jax.Array:
     """The kernel in x's dtype, once it, the bias and the groups are known to fit x."""
-    kernel = jnp.asarray(kernel)
+    kernel = checks.weights(op, "kernel", kernel)
     ndim = x.ndim - 2
     axes = checks.named((*checks.TAPS[ndim], "C/groups", "F"))
     if kernel.ndim != x.ndim:

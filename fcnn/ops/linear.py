@@ -38,14 +38,14 @@ def dense(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax
       (..., F) of x.dtype.
 
     Raises:
-      TypeError: x is not floating-point.
+      TypeError: x is not floating-point, or the kernel is no array of real numbers.
       ValueError: the shapes do not fit.
 
     >>> import jax.numpy as jnp
     >>> dense(jnp.array([[1.0, 2.0]]), jnp.eye(2), jnp.array([10.0, 20.0])).tolist()
     [[11.0, 22.0]]
     """
-    x, kernel = jnp.asarray(x), jnp.asarray(kernel)
+    x, kernel = jnp.asarray(x), checks.weights("dense", "kernel", kernel)
     checks.floating("dense", x)
     if kernel.ndim != 2:
         raise ValueError(f"dense kernel must have shape (C, F), but has shape {kernel.shape}")

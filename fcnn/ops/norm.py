@@ -1,5 +1,7 @@
 """The statistics of an array and normalisation by them; float32 inside."""
 
+import math
+import numbers
 from collections.abc import Sequence
 
 import jax
@@ -30,8 +32,8 @@ def moments(
       (mean, var), both float32 (float64 for float64 x).
 
     Raises:
-      TypeError: x is not floating-point.
-      ValueError: nothing to average, or an axis that x does not have.
+      TypeError: x is not floating-point, or an axis is no int.
+      ValueError: nothing to average, an axis that x does not have, or one named twice.
 
     >>> import jax.numpy as jnp
     >>> mean, var = moments(jnp.array([[1.0, 10.0], [3.0, 10.0]]), 0)
@@ -40,9 +42,14 @@ def moments(
     """
     x = jnp.asarray(x)
     checks.floating("moments", x)
-    over = (axes,) if isinstance(axes, int) else tuple(axes)
+    over = axes if isinstance(axes, Sequence) else (axes,)
+    if not all(checks.is_int(axis) for axis in over):
+        raise TypeError(f"moments axes must be an int or a sequence of ints, got {axes!r}")
+    over = tuple(int(axis) for axis in over)
     if any(not -x.ndim <= axis < x.ndim for axis in over):
         raise ValueError(f"moments axes {over} do not exist in x of shape {x.shape}")
+    if len({axis % x.ndim for axis in over}) < len(over):
+        raise ValueError(f"moments axes {over} of x {x.shape} name one of them twice")
     if any(x.shape[axis] == 0 for axis in over):
         raise ValueError(f"moments over axes {over} of x {x.shape}: there is nothing to average")
     x = x.astype(wide(x.dtype))
@@ -73,8 +80,8 @@ def normalize(
       an array of x's shape and dtype.
 
     Raises:
-      TypeError: x is not floating-point.
-      ValueError: an argument does not align with x, or eps is negative or NaN.
+      TypeError: x is not floating-point, or eps is no number.
+      ValueError: an argument does not align with x, or eps is negative, infinite or NaN.
 
     Source: Ioffe & Szegedy, "Batch normalization", arXiv:1502.03167, algorithm 1.
 
@@ -85,8 +92,10 @@ def normalize(
     """
     x = jnp.asarray(x)
     checks.floating("normalize", x)
-    if not eps >= 0:
-        raise ValueError(f"normalize eps must be at least 0, got {eps!r}")
+    if not isinstance(eps, numbers.Real) or isinstance(eps, bool):
+        raise TypeError(f"normalize eps must be a number, got {eps!r}")
+    if not 0 <= eps < math.inf:
+        raise ValueError(f"normalize eps must be at least 0 and finite, got {eps!r}")
     mean, var = _aligned("mean", mean, x), _aligned("var", var, x)
     multiplier = jax.lax.rsqrt(var + eps)
     if scale is not None:

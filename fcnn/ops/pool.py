@@ -50,8 +50,10 @@ def max_pool(
     # The gradient of reduce_window (select_and_scatter) is 30 times slower on a CPU than that of a
     # maximum of slices, and there is none for dilated windows. A maximum over the axes of a reshape
     # would be neat, but XLA gets the gradient of it wrong under batch norm when x is sharded.
-    if math.prod(facts.window) <= MOST_SLICES or set(facts.dilation) != {1}:
+    if math.prod(facts.window) <= MOST_SLICES:
         return functools.reduce(lax.max, facts.taps(x, -np.inf))
+    if set(facts.dilation) != {1}:
+        return facts.largest_by_doubling(x)
     return facts.reduce(x, -np.inf, lax.max)
 
 
@@ -164,12 +166,33 @@ class _Facts:
     def tile_axes(self):
         return tuple(range(2, 2 * len(self.sizes) + 1, 2))
 
+    def padded(self, x, fill):
+        pads = [(0, 0, 0), *((low, high, 0) for low, high in self.pads), (0, 0, 0)]
+        return lax.pad(x, x.dtype.type(fill), pads)
+
     def taps(self, x, fill):
         """For each place in the window, the values that the windows have there."""
-        pads = [(0, 0, 0), *((low, high, 0) for low, high in self.pads), (0, 0, 0)]
-        x = lax.pad(x, x.dtype.type(fill), pads)
         positions = tuple(len(count) for count in self.counts())
-        return shifted(x, self.window, positions, self.stride, self.dilation)
+        return shifted(self.padded(x, fill), self.window, positions, self.stride, self.dilation)
+
+    def largest_by_doubling(self, x):
+        """The largest value of each window, one dimension after the other.
+
+        Two runs of n taps side by side make one of 2n, and two that overlap one in between: an
+        80-tap line takes 7 maxima, where a slice for each tap of a 60x80 window takes 4,800.
+        """
+        x = self.padded(x, -np.inf)
+        facts = zip(self.counts(), self.window, self.stride, self.dilation, strict=True)
+        for axis, (count, k, s, d) in enumerate(facts, start=1):
+            taps = 1
+            while taps < k:
+                more = min(taps, k - taps)
+                left = lax.slice_in_dim(x, 0, x.shape[axis] - d * more, axis=axis)
+                right = lax.slice_in_dim(x, d * more, None, axis=axis)
+                x = lax.max(left, right)
+                taps += more
+            x = lax.slice_in_dim(x, 0, (len(count) - 1) * s + 1, s, axis)
+        return x
 
     def reduce(self, x, start, operation):
         return lax.reduce_window(
