@@ -4,9 +4,9 @@
 
 For each format a small, good data set is written; then, again and again, a few bytes of one of its
 files are changed, cut out, repeated or cut off, and the whole set is read. Either the reader
-refuses it, with a DataError, or what it read is well-formed: inputs of a known type, finite, as many labels
-as inputs, each label a class. Anything else is a failure, and is printed with the numbers that
-repeat it. The exit code is 1 if there was one.
+refuses it, with a DataError, or what it read is well-formed: inputs of a known type, finite, as
+many labels as inputs, each label a class. Anything else is a failure, and is printed with the
+numbers that repeat it. The exit code is 1 if there was one.
 """
 
 import argparse
@@ -261,7 +261,8 @@ def main(arguments: Sequence[str]) -> int:
     if sys.platform != "win32":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        highest = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, highest))
     print(f"{'format':<12}{'mutations':>10}{'refused':>10}{'read':>10}{'failed':>10}")
     totals = np.zeros(4, int)
     for place, name in enumerate(options.only):

@@ -3,8 +3,10 @@
 The layout of ImageNet as most training scripts expect it, and of one's own photographs.
 """
 
+import io
 import os
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -94,7 +96,8 @@ def _check_memory(root: Path, count: int, size: int) -> None:
 def _split(files: list[tuple[Path, int]], size: int) -> Split:
     images = np.empty((len(files), size, size, 3), np.uint8)
     # Pillow decodes without holding Python's lock.
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(os.cpu_count()) as threads, warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
         decoded = threads.map(lambda file: read_image(file[0], size), files)
         for index, image in enumerate(decoded):
             images[index] = image
@@ -106,8 +109,11 @@ def read_image(path: Path, size: int) -> np.ndarray:
 
     Raises DataError naming the file.
     """
-    with refusing(path, "a whole JPEG or PNG image", *DAMAGE), open(path, "rb") as file:
-        with Image.open(file, formats=FORMATS) as image:
+    with refusing(path, "a whole JPEG or PNG image", *DAMAGE):
+        # Of a file, Pillow asks for as many bytes as a PNG chunk promises, up to 4 GB at once, and
+        # Python makes room for them; from memory it gets no more than there are.
+        content = io.BytesIO(path.read_bytes())
+        with Image.open(content, formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise DataError(
                     f"{path}: expected {MOST_PIXELS} pixels at most, got"

@@ -79,6 +79,8 @@ def _zip_members(archive: Path, file: IO[bytes]) -> Iterator[tuple[str, IO[bytes
             kind = stat.S_IFMT(member.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise DataError(f"{archive}: {member.filename!r} is no plain file: refused")
+            if not member.filename:  # is_dir() fails on it
+                raise DataError(f"{archive}: a member has no name: refused")
             if member.is_dir():
                 yield member.filename, None
             else:

@@ -1,0 +1,45 @@
+"""What people do, from the motion sensors of the phone at their waist: nine channels, 2.56 seconds.
+
+python -m train uci_har --data-dir FOLDER
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import jax
+import tyro
+
+from fcnn.augment import add_noise
+from fcnn.models import WaveformConfig
+from train.data import Dataset, uci_har
+from train.recipe import Recipe
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UciHar(Recipe):
+    """Human activities: 10,299 windows of a phone's motion sensors, six activities."""
+
+    name: ClassVar[str] = "uci_har"
+
+    epochs: int = 20
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.1
+    noise: float = 0.05
+    """Standard deviation of the noise added to the signals, in g and rad/s."""
+    model: WaveformConfig = dataclasses.field(
+        default_factory=lambda: WaveformConfig(
+            6, widths=(64, 128, 256), kernel_size=9, stride=1, window=2
+        )
+    )
+    data_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Folder with the unpacked archive, or with uci_har.npz."""
+
+    def load(self, report: Callable[[str], None]) -> Dataset:
+        return uci_har.load(self.data_dir)
+
+    def augment(self, key: jax.Array, images: jax.Array) -> jax.Array:
+        return add_noise(key, images, self.noise)
