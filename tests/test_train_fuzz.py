@@ -10,11 +10,11 @@ from train.errors import DataError
 
 @pytest.mark.parametrize("name", fuzz.FORMATS)
 def test_damage_is_refused_or_read_and_never_an_exception(tmp_path, name):
-    outcome = fuzz.campaign(name, tmp_path, mutations=250, seed=0)
+    outcome = fuzz.campaign(name, tmp_path, mutations=200, seed=0)
     assert outcome.failures == ()
-    assert outcome.refused + outcome.read == 250
+    assert outcome.refused + outcome.read == 200
     # Some damage must be noticed, and some (a pixel, the unread part of a header) cannot be.
-    assert outcome.refused >= 25
+    assert outcome.refused >= 20
     assert outcome.read >= 3
 
 

@@ -4,6 +4,7 @@ python -m train spoken_digits --data-dir FOLDER
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -37,6 +38,11 @@ class SpokenDigits(Recipe):
     )
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Folder with the recordings, or with a folder `recordings` that has them."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.noise < math.inf:
+            raise ValueError(f"--noise must be 0 or more and finite, got {self.noise}")
 
     def load(self, report: Callable[[str], None]) -> Dataset:
         return spoken_digits.load(self.data_dir)
