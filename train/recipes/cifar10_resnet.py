@@ -30,6 +30,11 @@ class Cifar10Resnet(Cifar10):
         default_factory=lambda: ResNetConfig(num_classes=10, stem="cifar")
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.erase < 0:
+            raise ValueError(f"--erase must be 0 or more, got {self.erase}")
+
     def augment(self, key: jax.Array, images: jax.Array) -> jax.Array:
         move_key, erase_key = jax.random.split(key)
         return cutout(erase_key, super().augment(move_key, images), self.erase)
