@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-from test_train_sound_and_sensors import har, write_wav
+from test_train_sound_and_sensors import write_wav
 
 from fcnn.models import WaveformConfig, from_json, to_json
 from train import weights
@@ -126,15 +126,6 @@ def test_a_run_on_sounds_learns_to_tell_two_tones(tmp_path, capsys):
     options = "--epochs 6 --batch-size 10 --model.widths 4 8 --model.window 8 --learning-rate 0.03"
     arguments = ["spoken_digits", "--data-dir", str(tmp_path), *options.split()]
     assert run(capsys, tmp_path, arguments)[0][-1] == "test accuracy: 100.00%"
-
-
-def test_a_run_on_sensors_is_validated_on_other_people(tmp_path, capsys):
-    many = {name: np.concatenate([array] * 8) for name, array in har().items()}
-    np.savez(tmp_path / "uci_har.npz", **many)
-    options = "--epochs 1 --batch-size 8 --model.widths 4 --validate"
-    lines, _ = run(capsys, tmp_path, ["uci_har", "--data-dir", str(tmp_path), *options.split()])
-    # Of the two people in the training split, one is held out with all 16 windows.
-    assert lines[0].startswith("uci_har: 16 training and 16 validation ")
 
 
 def test_a_run_on_a_folder_of_images(tmp_path, capsys):
