@@ -15,7 +15,7 @@ def test_damage_is_refused_or_read_and_never_an_exception(tmp_path, name):
     assert outcome.refused + outcome.read == 200
     # Some damage must be noticed, and some (a pixel, the unread part of a header) cannot be.
     assert outcome.refused >= 20
-    assert outcome.read >= 3
+    assert outcome.read >= 1
 
 
 def test_what_is_neither_is_a_failure_that_says_how_to_repeat_it(tmp_path, monkeypatch):

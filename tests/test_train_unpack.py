@@ -154,6 +154,8 @@ def test_damage_is_refused(tmp_path):
     refused(tmp_path, b"", "expected a whole tar or zip file")
     refused(tmp_path, b"<html>not found</html>" * 100, "expected a whole tar or zip file")
     refused(tmp_path, whole[:-20], "expected a whole tar or zip file")
+    flipped = whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:]
+    refused(tmp_path, flipped, "expected a whole tar or zip file, but: CRC check failed")
     refused(tmp_path, zipped(CONTENT.items())[:-5], "expected a whole tar or zip file")
     room = tmp_path / "room"
     with pytest.raises(DataError, match="nothing: cannot be read: No such file"):

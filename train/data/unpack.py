@@ -104,6 +104,9 @@ def _tar_members(
                 yield member.name, content
             else:
                 raise DataError(f"{archive}: {member.name!r} is no plain file: refused")
+    # gzip's checksum stands behind the last byte, which tarfile has no need to read.
+    while limited.read(2**16):
+        pass
 
 
 class _Limited(io.BufferedIOBase):
@@ -113,7 +116,7 @@ class _Limited(io.BufferedIOBase):
         self.archive, self.file, self.left = archive, file, most
 
     def read(self, size: int | None = -1, /) -> bytes:
-        block = self.file.read(size)
+        block = self.file.read(-1 if size is None else size)
         self.left -= len(block)
         if self.left < 0:
             raise DataError(f"{self.archive}: unpacks to more than is allowed: refused")
