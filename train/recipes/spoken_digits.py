@@ -24,14 +24,14 @@ class SpokenDigits(Recipe):
 
     name: ClassVar[str] = "spoken_digits"
 
-    epochs: int = 40
+    epochs: int = 20
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
     shift: int = 1000
     """Shift each recording at random by up to this many samples each way."""
-    noise: float = 50.0
+    noise: float = 200.0
     """Standard deviation of the noise added to a recording; full scale is 32768."""
     model: WaveformConfig = dataclasses.field(
         default_factory=lambda: WaveformConfig(widths=(32, 64, 128, 256))
