@@ -1,6 +1,10 @@
 """CIFAR-10, 32x32 colour photographs of ten kinds of things, for a laptop's processor.
 
-python -m train cifar10 --data-dir FOLDER     (without it, 170 MB are downloaded once)
+    python -m train cifar10 --data-dir FOLDER     (without it, 170 MB are downloaded once)
+
+A ResNet of three blocks and 308,650 parameters. Its accuracy has not been measured; beside other
+work on two shared x86-64 cores, float32, Python 3.11, jax 0.10.2, it trains on 220 images a second,
+which makes 45 minutes for the 12 epochs.
 """
 
 import dataclasses

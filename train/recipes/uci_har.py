@@ -1,6 +1,11 @@
 """What people do, from the motion sensors of the phone at their waist: nine channels, 2.56 seconds.
 
-python -m train uci_har --data-dir FOLDER
+    python -m train uci_har --data-dir FOLDER
+
+Test accuracy 93.08% ± 0.33% (mean and standard deviation over seeds 0 to 2, `--seeds 3`; the lowest
+is 92.84%) on nine people who were not trained on, a network of 130,502 parameters; 18 to 44 seconds
+a seed beside other work on two shared x86-64 cores, float32, Python 3.11, jax 0.10.2. The settings
+were chosen with `--validate`, on four of the 21 people of the training split.
 """
 
 import dataclasses
