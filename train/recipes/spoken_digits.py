@@ -31,10 +31,10 @@ class SpokenDigits(Recipe):
     label_smoothing: float = 0.1
     shift: int = 1000
     """Shift each recording at random by up to this many samples each way."""
-    noise: float = 200.0
+    noise: float = 10.0
     """Standard deviation of the noise added to a recording; full scale is 32768."""
     model: WaveformConfig = dataclasses.field(
-        default_factory=lambda: WaveformConfig(widths=(32, 64, 128, 256))
+        default_factory=lambda: WaveformConfig(widths=(64, 128, 128, 256), stride=8)
     )
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Folder with the recordings, or with a folder `recordings` that has them."""
