@@ -74,7 +74,7 @@ def test_options_without_a_recipe_are_those_of_digits():
         ("--model.dropout 2", "PlainConfig: dropout must be a rate, 0 <= rate < 1, got 2.0"),
         ("mnist --data-dir /no/such/folder", "--data-dir /no/such/folder: expected a folder, but"),
         ("--batch-size 1438", "--batch-size 1438 is more than the 1437 training images"),
-        ("--shift 8", "--shift 8 moves all of an image of 8 pixels out of sight"),
+        ("--shift 8", "--shift 8 moves all of an input of 8 out of sight"),
         ("--model.num-classes 9", "--model.num-classes 9: the data has 10 classes"),
         ("--model.widths 4 4 4 4", "the model does not fit images of (8, 8, 1): max_pool window"),
     ],

@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from train.data import Dataset, digits, hold_out, mnist
+from train.data import Dataset, digits, hold_out, kmnist, mnist
 from train.errors import DataError
 
 NAMES = {
@@ -120,3 +120,27 @@ def test_held_out_images_are_a_sixth_of_training_and_the_test_split_is_gone():
     assert sorted(both.tolist()) == list(range(18))
     for images, labels in (tuning.train, tuning.test):
         np.testing.assert_array_equal(images.ravel() % 3, labels)
+
+
+def test_groups_stay_together_when_held_out():
+    inputs, labels = np.arange(40, dtype=np.float32).reshape(40, 1, 1), np.arange(40) % 4
+    persons = np.array([30, 7, 11, 2, 19, 23, 5, 8] * 5)  # ranks 7 2 4 0 5 6 1 3
+    data = Dataset((inputs, labels), (inputs, labels), 1.0, tuple("abcd"), persons)
+    tuning = hold_out(data)
+    held = np.isin(persons, [2, 23])  # ranks 0 and 6
+    np.testing.assert_array_equal(tuning.test[0], inputs[held])
+    np.testing.assert_array_equal(tuning.test[1], labels[held])
+    np.testing.assert_array_equal(tuning.train[0], inputs[~held])
+    np.testing.assert_array_equal(tuning.groups, persons[~held])
+
+
+def test_kmnist_is_read_as_mnist_is_and_its_packed_files_are_checked(tmp_path):
+    write(tmp_path / "kmnist")
+    data = mnist.load(kmnist.KMNIST, tmp_path)  # nobody has published what is inside
+    np.testing.assert_array_equal(data.test[0][..., 0], NAMES["t10k-images-idx3-ubyte"])
+    assert data.classes[1] == "ki"
+    write(tmp_path / "packed", pack=gzip.compress, suffix=".gz")
+    with pytest.raises(DataError, match=r"images-idx3-ubyte.gz: expected 18165135 bytes, got \d+"):
+        mnist.load(kmnist.KMNIST, tmp_path / "packed")
+    packed = mnist.load(kmnist.KMNIST, tmp_path / "packed", checksum=False)
+    np.testing.assert_array_equal(packed.train[0], data.train[0])

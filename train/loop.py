@@ -73,11 +73,9 @@ def train(recipe: Recipe, terminal: Terminal) -> list[float]:
         raise UserError(
             f"--batch-size {recipe.batch_size} is more than the {examples} training images"
         )
-    size = min(data.train[0].shape[1:3])
+    size = min(data.train[0].shape[1:-1])
     if recipe.shift >= size:
-        raise UserError(
-            f"--shift {recipe.shift} moves all of an image of {size} pixels out of sight"
-        )
+        raise UserError(f"--shift {recipe.shift} moves all of an input of {size} out of sight")
 
     if recipe.model.num_classes != len(data.classes):
         raise UserError(

@@ -13,7 +13,7 @@ import jax
 import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
-from fcnn.models import PlainConfig
+from fcnn.models import Config
 from train.data import Dataset
 
 
@@ -49,9 +49,9 @@ class Recipe:
     name: ClassVar[str]
 
     epochs: int
-    """How many times to go through the training images."""
+    """How many times to go through the training set."""
     batch_size: int
-    """Images in a step."""
+    """Images, or other inputs, in a step."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW, or SGD with Nesterov momentum 0.9."""
     learning_rate: float
@@ -65,19 +65,19 @@ class Recipe:
     shift: int = 0
     """Shift training images at random by up to this many pixels each way."""
     seed: int = 0
-    """Decides the initial weights, the order of the images and their augmentation."""
+    """Decides the initial weights, the order of the inputs and their augmentation."""
     seeds: Annotated[tuple[int, ...], SEEDS] = ()
     """Train once for each of several seeds, and print the mean; takes the place of --seed."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type that the network computes in; weights and statistics stay float32."""
     validate: bool = False
-    """Test on every sixth training image instead of the test split: for choosing settings."""
+    """Test on a sixth of the training set instead of the test split: for choosing settings."""
     runs_dir: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs")
     """Where the folder of the run is made."""
     progress: bool = True
     """Show a live line; without a terminal, a few plain lines are printed in any case."""
-    model: PlainConfig
-    """The network: fields of fcnn.models.PlainConfig, described there."""
+    model: Config
+    """The network: a config of fcnn.models, whose fields are described there."""
 
     def __post_init__(self) -> None:
         least = {"epochs": 1, "batch_size": 1, "warmup_epochs": 0, "weight_decay": 0, "shift": 0}
@@ -94,9 +94,9 @@ class Recipe:
             raise ValueError(f"--seed must be from 0 to 2^32 - 1, got {self.seed}")
 
     def load(self, report: Callable[[str], None]) -> Dataset:
-        """The images; what takes long (a download) is told to `report`."""
+        """The data; what takes long (a download) is told to `report`."""
         raise NotImplementedError
 
     def augment(self, key: jax.Array, images: jax.Array) -> jax.Array:
-        """A training batch's images (N, H, W, C) uint8, changed at random."""
+        """A training batch's inputs (N, *S, C) as they are stored, changed at random."""
         raise NotImplementedError

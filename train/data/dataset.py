@@ -1,28 +1,36 @@
-"""What every data source gives: two splits of small images, in memory."""
+"""What every data source gives: two splits of images, sounds or series, in memory."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-# (images (N, H, W, C) uint8, labels (N,) int32)
+# (inputs (N, *S, C), labels (N,) int32)
 Split = tuple[np.ndarray, np.ndarray]
 
 
 class Dataset(NamedTuple):
-    """Images as they are stored, so that they take little room on the device.
+    """Inputs as they are stored, so that they take little room on the device, and their labels.
 
-    white: the pixel value that becomes 1.0; 0 stays 0, the background.
+    Images are (N, H, W, C) uint8, sounds (N, T, C) int16, series (N, T, C) float32.
+
+    white: the stored value that becomes 1.0 when the inputs are made float32; 0 stays 0. 255 for
+        most images, 32768 for sounds, 1 for floats.
     classes: their names; label i is classes[i].
+    groups: (N,) who or what each training input comes from, where inputs of one origin resemble
+        each other too much to be on both sides of `hold_out`; None where nothing is known.
     """
 
     train: Split
     test: Split
     white: float
     classes: tuple[str, ...]
+    groups: np.ndarray | None = None
 
 
 def hold_out(data: Dataset, every: int = 6) -> Dataset:
-    """A data set for tuning: each sixth training image is tested on, and the test split is gone.
+    """A data set for tuning: a sixth of the training inputs is tested on, the test split is gone.
+
+    It is each sixth input, or, where there are groups, each sixth group whole.
 
     >>> import numpy as np
     >>> split = np.zeros((12, 1, 1, 1), np.uint8), np.arange(12, dtype=np.int32)
@@ -30,9 +38,15 @@ def hold_out(data: Dataset, every: int = 6) -> Dataset:
     >>> tuning.train[1].tolist(), tuning.test[1].tolist()
     ([1, 2, 3, 4, 5, 7, 8, 9, 10, 11], [0, 6])
     """
-    images, labels = data.train
-    held = np.arange(len(labels)) % every == 0
+    inputs, labels = data.train
+    if data.groups is None:
+        held = np.arange(len(labels)) % every == 0
+        groups = None
+    else:
+        held = np.unique(data.groups, return_inverse=True)[1] % every == 0
+        groups = data.groups[~held]
     return data._replace(
-        train=(images[~held], labels[~held]),
-        test=(images[held], labels[held]),
+        train=(inputs[~held], labels[~held]),
+        test=(inputs[held], labels[held]),
+        groups=groups,
     )

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from train.data.reading import read_bytes
 from train.errors import DataError
 
 GZIP = b"\x1f\x8b"
@@ -72,7 +73,7 @@ def _parse(
         raise DataError(f"{wanted}, but {exact - len(header)} bytes follow it")
     if count > most:
         raise DataError(f"{wanted}, more than the file can hold ({most})")
-    body = _read(file, count + 1)  # one more, to notice what should not be there
+    body = read_bytes(file, count + 1)  # one more, to notice what should not be there
     if len(body) != count:
         came = "more than that follow" if len(body) > count else f"{len(body)} bytes follow"
         raise DataError(f"{wanted}, but {came} it")
@@ -83,11 +84,3 @@ def _parse(
                 f"{path}: expected the published file, content SHA-256 {sha256}, got {found}"
             )
     return np.frombuffer(body, np.uint8).reshape(shape)
-
-
-def _read(file: BinaryIO | gzip.GzipFile, size: int) -> bytes:
-    """Up to `size` bytes, in blocks: memory grows with what comes, not with what was promised."""
-    body = bytearray()
-    while len(body) < size and (block := file.read(min(size - len(body), 2**20))):
-        body += block
-    return bytes(body)

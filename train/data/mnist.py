@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from train.data import reading
 from train.data.dataset import Dataset, Split
-from train.data.download import Published, cache_folder, fetch
+from train.data.download import Published, cache_folder, check_published, fetch
 from train.data.idx import read_idx
+from train.data.reading import checked_labels
 from train.errors import DataError
 
 
@@ -132,7 +134,7 @@ def load(
         for file in (*source.train, *source.test):
             fetch(file, source.mirrors, folder, report)
     else:
-        folder = _folder(source, data_dir)
+        folder = reading.folder(data_dir, source.name)
     train = _split(source, folder, source.train, checksum)
     test = _split(source, folder, source.test, checksum)
     if train[0].shape[1:] != test[0].shape[1:]:
@@ -144,11 +146,9 @@ def load(
 
 
 def _split(source: Source, folder: Path, files: tuple[Published, Published], checksum) -> Split:
-    (image_path, image_sha), (label_path, label_sha) = (
-        (_find(folder, file), file.content_sha256 if checksum else None) for file in files
-    )
-    images = read_idx(image_path, 3, sha256=image_sha)
-    labels = read_idx(label_path, 1, sha256=label_sha)
+    image_path, label_path = (_find(folder, file) for file in files)
+    images = _read(image_path, 3, files[0], checksum)
+    labels = _read(label_path, 1, files[1], checksum)
     if images.size == 0:
         raise DataError(f"{image_path}: expected images, got shape {images.shape}")
     if len(images) != len(labels):
@@ -156,21 +156,15 @@ def _split(source: Source, folder: Path, files: tuple[Published, Published], che
             f"{label_path}: expected one label for each of the {len(images)} images in"
             f" {image_path.name}, got {len(labels)} labels"
         )
-    highest = int(labels.max())
-    if highest >= len(source.classes):
-        raise DataError(
-            f"{label_path}: expected labels 0 to {len(source.classes) - 1}, got {highest}"
-            f" at index {int(labels.argmax())}"
-        )
-    return images[..., None], labels.astype(np.int32)
+    return images[..., None], checked_labels(label_path, labels, len(source.classes))
 
 
-def _folder(source: Source, data_dir: Path) -> Path:
-    if not data_dir.is_dir():
-        what = "it is a file" if data_dir.exists() else "it does not exist"
-        raise DataError(f"--data-dir {data_dir}: expected a folder, but {what}")
-    inner = data_dir / source.name
-    return inner if inner.is_dir() else data_dir
+def _read(path: Path, ndim: int, file: Published, checksum: bool) -> np.ndarray:
+    if not checksum:
+        return read_idx(path, ndim)
+    if file.content_sha256 is None and path.name == file.name:
+        check_published(path, file)
+    return read_idx(path, ndim, sha256=file.content_sha256)
 
 
 def _find(folder: Path, file: Published) -> Path:

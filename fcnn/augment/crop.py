@@ -1,10 +1,9 @@
-"""Augmentation: pure functions (key, images) -> images, to be called inside a jitted step.
-
-Each image of the batch gets its own draw; the shape and the dtype stay, and uint8 is welcome.
-"""
+"""Shifting images by whole pixels."""
 
 import jax
 import jax.numpy as jnp
+
+from fcnn.augment.checks import spatial
 
 
 def random_crop(key: jax.Array, images: jax.Array, padding: int | tuple[int, ...]) -> jax.Array:
@@ -31,11 +30,11 @@ def random_crop(key: jax.Array, images: jax.Array, padding: int | tuple[int, ...
     >>> random_crop(jax.random.key(3), images, 1)[..., 0].tolist()
     [[[0, 0, 0], [1, 1, 1], [1, 1, 1]], [[1, 1, 0], [1, 1, 0], [1, 1, 0]]]
     """
-    spatial = _spatial("random_crop", images)
-    pads = padding if isinstance(padding, tuple) else (padding,) * len(spatial)
-    if len(pads) != len(spatial) or any(not isinstance(p, int) or p < 0 for p in pads):
+    sizes = spatial("random_crop", images)
+    pads = padding if isinstance(padding, tuple) else (padding,) * len(sizes)
+    if len(pads) != len(sizes) or any(not isinstance(p, int) or p < 0 for p in pads):
         raise ValueError(
-            f"random_crop expects padding as an int or {len(spatial)} ints of 0 or more"
+            f"random_crop expects padding as an int or {len(sizes)} ints of 0 or more"
             f" for images {images.shape}, got {padding!r}"
         )
     padded = jnp.pad(images, ((0, 0), *((p, p) for p in pads), (0, 0)))
@@ -47,32 +46,3 @@ def random_crop(key: jax.Array, images: jax.Array, padding: int | tuple[int, ...
         return jax.lax.dynamic_slice(image, start, images.shape[1:])
 
     return jax.vmap(crop)(padded, corners)
-
-
-def random_flip(key: jax.Array, images: jax.Array) -> jax.Array:
-    """Mirror each image left to right with probability 1/2.
-
-    Args:
-      key: a JAX random key; the same key mirrors the same images.
-      images: (N, *S, C) of any dtype; the last spatial dimension is mirrored.
-
-    Returns:
-      an array of the shape and dtype of images.
-
-    Raises:
-      ValueError: images has no spatial dimension.
-
-    >>> import jax, jax.numpy as jnp
-    >>> images = jnp.broadcast_to(jnp.arange(3)[None, None, :, None], (4, 1, 3, 1))
-    >>> random_flip(jax.random.key(0), images)[:, 0, :, 0].tolist()
-    [[0, 1, 2], [0, 1, 2], [2, 1, 0], [2, 1, 0]]
-    """
-    _spatial("random_flip", images)
-    coins = jax.random.bernoulli(key, 0.5, (len(images), *(1,) * (images.ndim - 1)))
-    return jnp.where(coins, images[..., ::-1, :], images)
-
-
-def _spatial(name: str, images: jax.Array) -> tuple[int, ...]:
-    if images.ndim < 3:
-        raise ValueError(f"{name} expects images (N, *S, C), but they have shape {images.shape}")
-    return images.shape[1:-1]

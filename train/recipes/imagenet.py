@@ -1,0 +1,66 @@
+"""ImageNet, or any folder of photographs in one folder for each class, that fits into memory.
+
+    python -m train imagenet --data-dir FOLDER --dtype bfloat16
+    python -m train imagenet --data-dir MINE --model.num-classes 3 --batch-size 32
+
+FOLDER holds train/<class>/*.jpg and val/<class>/*.jpg. All images are decoded once and kept as 150
+kB each, so this is for sets of up to a few ten thousand images. The settings follow torchvision's
+for ResNet-50; the accuracy has not been measured.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import jax
+import tyro
+
+from fcnn.augment import random_flip, random_resized_crop
+from fcnn.models import ResNetConfig
+from train.data import Dataset
+from train.errors import UserError
+from train.recipe import Recipe
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Imagenet(Recipe):
+    """ImageNet, or a folder of photographs for each class, as far as they fit into memory."""
+
+    name: ClassVar[str] = "imagenet"
+
+    epochs: int = 90
+    batch_size: int = 256
+    optimizer: Literal["adamw", "sgd"] = "sgd"
+    learning_rate: float = 0.1
+    warmup_epochs: float = 5.0
+    weight_decay: float = 1e-4
+    label_smoothing: float = 0.1
+    size: int = 224
+    """Height and width that the images are scaled to, and tested at."""
+    train_size: int = 176
+    """Height and width of the random crops that are trained on: objects look larger in them than in
+    a test image, so a smaller crop makes both alike (Touvron et al., arXiv:1906.06423)."""
+    model: ResNetConfig = dataclasses.field(
+        default_factory=lambda: ResNetConfig("bottleneck", (3, 4, 6, 3))
+    )
+    data_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Folder with the folders train, and val or test."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("size", "train_size"):
+            if getattr(self, name) < 1:
+                option = "--" + name.replace("_", "-")
+                raise ValueError(f"{option} must be 1 or more, got {getattr(self, name)}")
+
+    def load(self, report: Callable[[str], None]) -> Dataset:
+        from train.data import image_folder  # Pillow, which other recipes need not load
+
+        if self.data_dir is None:
+            raise UserError("imagenet needs --data-dir FOLDER: it may not be downloaded freely")
+        return image_folder.load(self.data_dir, self.size, report)
+
+    def augment(self, key: jax.Array, images: jax.Array) -> jax.Array:
+        crop_key, flip_key = jax.random.split(key)
+        return random_flip(flip_key, random_resized_crop(crop_key, images, self.train_size))
