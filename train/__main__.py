@@ -11,6 +11,7 @@ NEEDED = {
     "rich": "rich",
     "matplotlib": "matplotlib",
     "safetensors": "safetensors",
+    "orbax": "orbax-checkpoint",
     "sklearn": "scikit-learn",
 }
 
