@@ -1,7 +1,6 @@
 """A run that is stopped and resumed is, bit for bit, the run that was left alone."""
 
 import dataclasses
-import errno
 import json
 import os
 import re
@@ -71,6 +70,10 @@ def at(step, action):
 
 def interrupt():
     signal.raise_signal(signal.SIGINT)
+
+
+def lose_power():
+    raise KeyboardInterrupt  # nothing more is saved
 
 
 def lines(place):
@@ -144,16 +147,12 @@ def test_how_many_steps_are_taken_at_once_changes_nothing(compiled, alone, tmp_p
     monkeypatch.setattr(pace, "LOOK", 60.0)
     seen = []
     go(tmp_path / "run", compiled, seen.append, checkpoint_every=5)
-    assert seen == [5, 10, 12, 15, 20, 24, 25, 30, 35, 36]
+    assert seen == [1, 5, 10, 12, 15, 20, 24, 25, 30, 35, 36]
     same(tmp_path / "run", alone, compiled[0])
 
 
 def test_lines_after_the_checkpoint_are_cut_off(compiled, alone, tmp_path):
     place = tmp_path / "run"
-
-    def lose_power():
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
         go(place, compiled, at(25, lose_power), checkpoint_every=7)
     assert len(lines(place)) == 2
@@ -234,19 +233,18 @@ def test_two_trainers_in_one_folder(compiled, alone, tmp_path):
         "import sys; from pathlib import Path; from train.lock import only_one\n"
         "with only_one(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
-    other = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", script, str(place / folder.CHECKPOINTS / "lock")],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    )
-    assert other.stdout is not None
-    assert other.stdout.readline() == "held\n"
-    with pytest.raises(UserError, match=f"{place} is in use: process {other.pid} trains there"):
-        go(place, compiled, resume=True)
-    other.kill()  # the system lets go of the lock
-    other.communicate()
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match=f"in use: process {other.pid} trains there"):
+            go(place, compiled, resume=True)
+        other.kill()  # the system lets go of the lock
     go(place, compiled, resume=True)
     same(place, alone, compiled[0])
     with lock.only_one(place / folder.CHECKPOINTS / "lock"):
@@ -274,19 +272,19 @@ def test_a_disk_that_is_full(compiled, alone, tmp_path):
         place = root / "run"
 
         def fill():
-            try:
-                with open(root / "filler", "wb", buffering=0) as file:
-                    while True:
-                        file.write(bytes(4096))
-            except OSError as error:
-                assert error.errno == errno.ENOSPC
+            while not (place / folder.CHECKPOINTS / "00000008" / "manifest.json").exists():
+                time.sleep(0.01)
+            left = os.statvfs(root)
+            (root / "filler").write_bytes(bytes(left.f_bavail * left.f_bsize))
 
         with pytest.raises(SaveError) as error:
-            go(place, compiled, at(9, fill), checkpoint_every=8)
+            go(place, compiled, at(15, fill), checkpoint_every=8)
         saved = place / folder.CHECKPOINTS
-        assert re.match(rf"cannot save the checkpoint {saved}/00000016: .*", str(error.value))
-        assert "No space left on device" in str(error.value) or "ENOSPC" in str(error.value)
-        assert str(error.value).endswith(f"; the last complete one is {saved}/00000008")
+        saved = place / folder.CHECKPOINTS
+        assert str(error.value) == (
+            f"cannot save the checkpoint {saved}/00000016: No space left on device;"
+            f" the last complete one is {saved}/00000008"
+        )
         (root / "filler").unlink()
         assert go(place, compiled, resume=True)[0].startswith("resumed at step 8 ")
         same(place, alone, compiled[0])
@@ -311,7 +309,7 @@ class Broken(Tiny):
         return jnp.where(bad, jnp.nan, super().augment(key, images).astype(jnp.float32))
 
 
-BROKEN = Broken(epochs=3, devices=1, shift=5)
+BROKEN = Broken(epochs=3, devices=1, shift=5, seed=48)
 
 
 @pytest.fixture(scope="module", params=["stop", "skip", "rollback"])
@@ -367,10 +365,10 @@ def test_numbers_that_are_not_finite(broken, tmp_path):
         assert found == expected
         assert skipped == [0, 0, 0]
         assert last(place, compiled[0])[1]["rollbacks"] == rollbacks
-    # Stopped in between and resumed, the same happens again.
+    # Killed in between and resumed, the same happens again.
     other = tmp_path / "other"
-    with pytest.raises(StoppedError):
-        go(other, compiled, at(18, interrupt), **go_on)
+    with pytest.raises(KeyboardInterrupt):
+        go(other, compiled, at(18, lose_power), **go_on)
     go(other, compiled, resume=True, **go_on)
     same(other, place, compiled[0])
 
@@ -423,15 +421,15 @@ def test_a_signal_saves_and_exits_and_resume_goes_on(tmp_path, number):
 def test_killed_processes(tmp_path):
     """A few of what `python -m tests.torture` does by the hundred."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.torture", "--kills", "4", "--resumes", "2"],
+        [sys.executable, "-m", "tests.torture", "--kills", "3", "--resumes", "1"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^4 kills .* every run as one left alone$", done.stdout, re.MULTILINE)
-    assert re.search(r"^2 resumes .* every run as one left alone$", done.stdout, re.MULTILINE)
+    assert re.search(r"^3 kills .* every run as one left alone$", done.stdout, re.MULTILINE)
+    assert re.search(r"^1 resumes .* every run as one left alone$", done.stdout, re.MULTILINE)
 
 
 @pytest.fixture
@@ -476,7 +474,7 @@ def test_resume_refuses_what_does_not_fit(on_the_command_line, capsys, options, 
     assert cli.main(options.format(runs=runs).split()) == 2
     error = capsys.readouterr().err
     assert error.startswith("python -m train: ")
-    assert expected.format(runs=runs) in error
+    assert expected.replace("{runs}", str(runs)) in error
     assert error.count("\n") == 1
 
 

@@ -10,8 +10,13 @@ Everything is on the disk (fsync) before the manifest is: a folder without a man
 checkpoint, and older ones are deleted only then.
 """
 
+import contextlib
 import json
+import logging
+import os
+import re
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,6 +33,25 @@ from train.errors import DataError
 ARRAYS, RECORD, DAMAGED = "arrays", "record.json", ".damaged"
 
 Record = dict[str, Any]
+
+
+def _quiet_orbax() -> None:
+    """What Orbax raises it also logs, with tracebacks, and its other writes fail after it has gone.
+
+    Here a failed save is one SaveError, so the rest is noise.
+    """
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    before = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = hook
+
+
+_quiet_orbax()
 
 
 class SaveError(Exception):
@@ -47,12 +71,10 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # A save under way is finished before another process may come here; only a second Ctrl-C
-        # does not wait for it.
-        at_once = kind is not None and issubclass(kind, KeyboardInterrupt)
-        self._thread.shutdown(wait=not at_once)
-        if not at_once:
+    def __exit__(self, *_: object) -> None:
+        # A save under way is finished before another process may come here.
+        self._thread.shutdown()
+        with contextlib.suppress(Exception):  # of a failed save: `wait` has raised the first one
             self._orbax.close()
 
     def save(self, ts: TrainState, record: Record) -> None:
@@ -136,8 +158,10 @@ class Checkpoints:
     def _failed(self, place: Path, error: Exception) -> SaveError:
         shutil.rmtree(place, ignore_errors=True)  # room, on a full disk
         last = self.complete()[-1:]
+        system = re.search(r"os_error_code='(\d+)'", str(error))  # tensorstore's
+        why = os.strerror(int(system[1])) if system else error
         rest = f"the last complete one is {last[0]}" if last else "there is none before it"
-        return SaveError(f"cannot save the checkpoint {place}: {error}; {rest}")
+        return SaveError(f"cannot save the checkpoint {place}: {why}; {rest}")
 
 
 def key_to_json(key: jax.Array) -> list[int]:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 
 from fcnn import tree
@@ -21,7 +20,6 @@ def first(after: TrainState, loss: Any) -> str:
     >>> first(TrainState(1, {"head": {"kernel": nan, "bias": one}}, {}, ()), one)
     'params/head/kernel'
     """
-    groups = {"state": after.state, "loss": loss, "params": after.params}
-    names = tree.to_names(jax.device_get(groups))
+    names = tree.to_names({"state": after.state, "loss": loss, "params": after.params})
     bad = (name for name, leaf in names.items() if not np.isfinite(leaf).all())
     return next(bad, "the gradient")

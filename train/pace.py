@@ -1,5 +1,6 @@
 """How often a run looks up from its steps, and how often it is saved."""
 
+import math
 import time
 
 LOOK = 0.25  # seconds between looks at signals and the clock, or one step where that takes longer
@@ -16,7 +17,7 @@ class Pace:
 
     def __init__(self, every: int) -> None:
         self.every = every
-        self.seconds_per_step = LOOK  # until the first step is timed
+        self.seconds_per_step = math.inf  # until one is timed
         self.last = self.last_epoch_end = time.perf_counter()
 
     def steps(self, step: int, most: int) -> int:
@@ -26,7 +27,7 @@ class Pace:
         return max(1, min(most, int(LOOK / self.seconds_per_step)))
 
     def took(self, steps: int, seconds: float) -> None:
-        self.seconds_per_step = max(seconds / steps, 1e-6)
+        self.seconds_per_step = seconds / steps
 
     def due(self, step: int, epoch_ends: bool, cost: float) -> bool:
         """Whether to save now, when the last save took `cost` seconds in all."""

@@ -187,7 +187,8 @@ class Training:
 
         The key of the n-th rollback of a run is fold_in(key of the run, n): dropout, augmentation
         and the order of the images differ, in the middle of an epoch that of its remaining steps.
-        Nothing else differs, so a run that is killed and resumed rolls back to the same numbers.
+        Nothing else differs, so a run that is killed and resumed rolls back to the same numbers,
+        if its checkpoints are at the same steps: --checkpoint-every says where, the clock does not.
         """
         rollbacks, tries = self.rollbacks + 1, self.tries + 1
         found = self.checkpoints.restore(self.program.like, self.terminal.say)
