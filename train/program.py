@@ -142,7 +142,8 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
         .compile()
     )
     compiled_test = test.lower(like.params, like.state, test_set).compile()
-    where = jax.devices()[0].device_kind if mesh.size == 1 else f"{mesh.size} devices"
+    kind = mesh.devices.flat[0].device_kind
+    where = kind if mesh.size == 1 else f"{mesh.size}×{kind}"
     terminal.say(
         f"{recipe.name}: {len(labels):,} training and {len(data.test[1]):,}"
         f" {'validation' if recipe.validate else 'test'} images;"
