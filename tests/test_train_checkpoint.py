@@ -112,9 +112,13 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, stat
     assert read == record(number=1)
     (warning,) = warnings
     assert warning.startswith(f"warning: damaged checkpoint: {path}: ")
-    assert {"truncated": "expected {'bytes'", "flipped": "expected {'bytes'", "missing": "No such"}[
-        damage
-    ] in warning
+    size = len(content)
+    expected = {
+        "truncated": f"expected {size} bytes, found {size - 1}",
+        "flipped": "its bytes are not those that were written",
+        "missing": "No such file",
+    }
+    assert expected[damage] in warning
     # It does not get in the way of the next one of the same step.
     save(tmp_path, states[:3])
     equal(restore(tmp_path, states)[0][0], states[2])
@@ -154,7 +158,7 @@ def test_damage_everywhere_is_an_error(tmp_path, states):
         restore(tmp_path, states)
 
 
-@pytest.mark.parametrize("call", range(1, 9))
+@pytest.mark.parametrize("call", [1, 2, 3, 12, 23, 24, 25])
 def test_a_full_disk_is_an_error_and_the_old_checkpoint_stays(tmp_path, states, monkeypatch, call):
     save(tmp_path, states[:2])
     calls = []

@@ -42,7 +42,7 @@ def test_any_flipped_bit_is_found_and_named(folder, bit):
     whole = path.read_bytes()
     for place in range(len(whole)):
         path.write_bytes(_flip(whole, place, bit))
-        with pytest.raises(DataError, match=r"numbers: expected \{'bytes': 40.* found"):
+        with pytest.raises(DataError, match=r"numbers: its bytes are not those that were written"):
             manifest.verify(folder)
     path.write_bytes(whole)
     manifest.verify(folder)
@@ -70,7 +70,7 @@ def test_any_flipped_bit_of_the_manifest_itself_is_found(folder):
 def test_what_is_missing_or_short_is_named(folder):
     path = folder / "arrays" / "numbers"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(DataError, match=r"numbers: expected .*'bytes': 40.*found .*'bytes': 39"):
+    with pytest.raises(DataError, match=r"numbers: expected 40 bytes, found 39"):
         manifest.verify(folder)
     path.unlink()
     with pytest.raises(DataError, match=r"numbers: cannot be read: No such file"):

@@ -134,7 +134,8 @@ class Checkpoints:
 
     def complete(self) -> list[Path]:
         """The folders that were written to the end, oldest first."""
-        return sorted(filter(manifest.is_complete, self.folder.glob("[0-9]*[0-9]")))
+        places = filter(manifest.is_complete, self.folder.glob("[0-9]*[0-9]"))
+        return sorted(places, key=lambda place: int(place.name))
 
     def _finish(self, place: Path, content: bytes, started: float) -> None:
         """In the background: the rest of a save, then the deletion of older ones."""

@@ -96,7 +96,7 @@ def _parse(
             recipe, unknown = tyro.cli(
                 cls,
                 args=options,
-                default=default,
+                default=tyro.MISSING_NONPROP if default is None else default,
                 prog=f"{PROGRAM} {name}",
                 description=_description(cls, listing=listing),
                 return_unknown_args=True,

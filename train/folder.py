@@ -11,12 +11,10 @@ from train.errors import DataError, UserError
 from train.recipe import Recipe
 from train.recipes import RECIPES
 
-CONFIG, METRICS, WEIGHTS, CHECKPOINTS = (
-    "config.json",
-    "metrics.jsonl",
-    "weights.safetensors",
-    "checkpoints",
-)
+CONFIG = "config.json"
+METRICS = "metrics.jsonl"
+WEIGHTS = "weights.safetensors"
+CHECKPOINTS = "checkpoints"
 LATEST = "latest"
 
 

@@ -33,8 +33,12 @@ def verify(folder: Path) -> None:
     """Raises DataError, which names the file, unless each is as the manifest lists it."""
     path = folder / NAME
     try:
-        listed = dict(json.loads(path.read_bytes())["files"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        listed = json.loads(path.read_bytes())["files"]
+        listed = {
+            name: {"bytes": file["bytes"], "sha256": file["sha256"]}
+            for name, file in listed.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: expected a list of files, but: {error!r}") from None
     if not listed:
         raise DataError(f"{path}: it lists no file")
@@ -44,8 +48,10 @@ def verify(folder: Path) -> None:
             found = _describe(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        if found["bytes"] != expected["bytes"]:
+            raise DataError(f"{path}: expected {expected['bytes']} bytes, found {found['bytes']}")
         if found != expected:
-            raise DataError(f"{path}: expected {expected}, found {found}")
+            raise DataError(f"{path}: its bytes are not those that were written (SHA-256)")
 
 
 def _describe(path: Path) -> dict[str, int | str]:
