@@ -86,7 +86,8 @@ def test_a_save_is_of_its_moment_though_training_goes_on_in_the_same_buffers(tmp
     [
         ([0.5, 0.9, 0.7, 0.6, 0.8], [2, 4, 5]),
         ([0.5, 0.6, 0.7, 0.8, 0.9], [4, 5]),
-        ([None, None, None, None, None], [1, 4, 5]),
+        ([None, None, None, None, None], [4, 5]),
+        ([0.0, None, None, None, None], [1, 4, 5]),
         ([None, None, 0.1, None, None], [3, 4, 5]),
     ],
 )

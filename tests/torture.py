@@ -2,7 +2,7 @@
 
     python -m tests.torture --kills 200 --resumes 100
 
-A kill is SIGKILL after a random time, from the start of a process to past its end. A resume point
+A kill is SIGKILL after a random time, from the start of a process to near its end or past it. A resume point
 is a step drawn at random: a process saves a checkpoint there and is killed, another goes on. After
 every kill, each checkpoint that has a manifest must be whole; after the last process of a run, its
 weights, its last checkpoint and its metrics must be, bit for bit, those of the run left alone.
@@ -148,7 +148,7 @@ class Campaign:
             place = self.place / f"killed-{self.number}"
             while done < count:
                 process = self.train(place, self.random.randint(1, 12))
-                time.sleep(self.random.uniform(0, 1.1 * self.seconds))
+                time.sleep(self.random.uniform(0, 0.7 * self.seconds))
                 ended, status = os.waitpid(process, os.WNOHANG)
                 if ended:  # it was faster
                     assert status == 0, self.log.read_text()

@@ -129,7 +129,9 @@ class Checkpoints:
             record = json.loads((place / RECORD).read_bytes())
             return self._orbax.restore((place / ARRAYS).absolute(), like), record
         if places or list(self.folder.glob(f"*{DAMAGED}")):
-            raise DataError(f"{self.folder}: every checkpoint is damaged")
+            raise DataError(
+                f"{self.folder}: every checkpoint is damaged; without that folder, it begins again"
+            )
         return None
 
     def complete(self) -> list[Path]:
@@ -151,7 +153,8 @@ class Checkpoints:
 
     def _prune(self) -> None:
         places = self.complete()
-        best = max(places, key=_score)
+        scores = {place: score for place in places if (score := _score(place)) is not None}
+        best = max(scores, key=lambda place: scores[place], default=None)
         for place in places[: -self.keep]:
             if place != best:
                 _remove(place)
@@ -174,12 +177,11 @@ def key_from_json(numbers: list[int]) -> jax.Array:
     return jax.random.wrap_key_data(jax.numpy.array(numbers, jax.numpy.uint32))
 
 
-def _score(place: Path) -> float:
+def _score(place: Path) -> float | None:
     try:
-        score = json.loads((place / RECORD).read_bytes())["score"]
+        return json.loads((place / RECORD).read_bytes())["score"]
     except (OSError, ValueError, KeyError):  # damaged
-        score = None
-    return -1.0 if score is None else score
+        return None
 
 
 def _remove(place: Path) -> None:

@@ -134,12 +134,13 @@ class Training:
         if others:
             raise UserError(f"--resume {self.place}: {'; '.join(others)}")
         before, now = record["versions"], environment.versions()
-        changed = [f"{name} {now[name]}, was {before.get(name)}" for name in now]
         changed = [
-            text for text, name in zip(changed, now, strict=True) if now[name] != before.get(name)
+            f"{name} is {now[name]}, and was {before.get(name)}"
+            for name in now
+            if now[name] != before.get(name)
         ]
         if changed:
-            self.terminal.say(f"warning: the run will not repeat bit for bit: {', '.join(changed)}")
+            self.terminal.say(f"warning: it will not repeat bit for bit: {'; '.join(changed)}")
         self._take(*found)
         self.terminal.say(f"resumed at step {self.step} (epoch {self.epoch}), {self.place}")
 
