@@ -22,6 +22,7 @@ def test_options_become_the_fields_of_the_recipe():
     options = (
         "--epochs 3 --batch-size=32 --learning-rate 0.01 --weight-decay 0 --seed 4 --seeds 7,8"
         " --data-dir some/where --runs-dir out --dtype bfloat16 --no-progress --optimizer sgd"
+        " --steps 9 --checkpoint-every 5 --keep 3 --nonfinite skip --devices 2"
         " --no-checksum --validate --model.widths 8 16 --model.dropout 0"
     )
     recipe = parse(["mnist", *options.split()])
@@ -39,6 +40,11 @@ def test_options_become_the_fields_of_the_recipe():
         dtype="bfloat16",
         progress=False,
         optimizer="sgd",
+        steps=9,
+        checkpoint_every=5,
+        keep=3,
+        nonfinite="skip",
+        devices=2,
         checksum=False,
         validate=True,
         model=dataclasses.replace(defaults.model, widths=(8, 16), dropout=0.0),
@@ -67,13 +73,19 @@ def test_options_without_a_recipe_are_those_of_digits():
         ("--weight-decay inf", "--weight-decay must be 0 or more and finite, got inf"),
         ("--label-smoothing 1", "--label-smoothing must be in [0, 1), got 1.0"),
         ("--seed 4294967296", "--seed must be from 0 to 2^32 - 1"),
+        ("--keep 0", "--keep must be 1 or more and finite, got 0"),
+        ("--devices -1", "--devices must be 0 or more and finite, got -1"),
+        ("--devices 99", "--devices 99: this machine has "),
         ("--seeds 0", "--seeds: expected one or more different seeds from 0 to 2^32 - 1, got '0'"),
         ("--seeds 1,1", "--seeds: expected one or more different seeds"),
         ("--seeds 1,a", "--seeds: expected a count or seeds like 0,1,7, got '1,a'"),
         ("--dtype float64", "'float64' for argument '--dtype'. Expected one of ('float32', 'bf"),
         ("--model.dropout 2", "PlainConfig: dropout must be a rate, 0 <= rate < 1, got 2.0"),
         ("mnist --data-dir /no/such/folder", "--data-dir /no/such/folder: expected a folder, but"),
-        ("--batch-size 1438", "--batch-size 1438 is more than the 1437 training images"),
+        (
+            "--batch-size 1438 --devices 1",
+            "--batch-size 1438 is more than the 1437 training images",
+        ),
         ("--shift 8", "--shift 8 moves all of an input of 8 out of sight"),
         ("--model.num-classes 9", "--model.num-classes 9: the data has 10 classes"),
         ("--model.widths 4 4 4 4", "the model does not fit images of (8, 8, 1): max_pool window"),

@@ -12,6 +12,7 @@ NEEDED = {
     "matplotlib": "matplotlib",
     "PIL": "pillow",
     "safetensors": "safetensors",
+    "orbax": "orbax-checkpoint",
     "sklearn": "scikit-learn",
 }
 

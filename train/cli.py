@@ -1,22 +1,27 @@
 """The command line: `python -m train [recipe] [--options]`, each option a field of the recipe.
 
-Exit codes: 0 done, 1 failed, 2 wrong option, recipe, path or data file, 130 Ctrl-C. Whatever is
-wrong is one line on stderr.
+Exit codes: 0 done, 1 failed, 2 wrong option, recipe, path or data file, 130 Ctrl-C, 143 SIGTERM.
+Whatever is wrong is one line on stderr.
 """
 
+import argparse
 import contextlib
+import dataclasses
 import difflib
 import io
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import tyro
 
 from train.errors import UserError
+from train.folder import find, read
 from train.log import Terminal
 from train.recipe import Recipe
 from train.recipes import RECIPES
+from train.settings import differences, to_record
 
 PROGRAM = "python -m train"
 DEFAULT = "digits"
@@ -26,22 +31,22 @@ def main(args: Sequence[str]) -> int:
     """Run the command line; returns the exit code."""
     try:
         recipe = parse(args)
-        from train.loop import (
-            DivergedError,
-            StoppedError,
-            train,
-        )  # after --help: imports take a second
+        # After --help: these imports take a second.
+        from train.checkpoint import SaveError
+        from train.loop import train
+        from train.run import StoppedError
+        from train.training import DivergedError
 
         try:
             train(recipe, Terminal(live=recipe.progress))
-        except (DivergedError, OSError) as error:
+        except (DivergedError, SaveError, OSError) as error:
             return _fail(error, 1)
         except StoppedError as error:
-            return _fail(error, 130)
+            return _fail(error, error.exit_code)
     except UserError as error:
         return _fail(error, 2)
     except KeyboardInterrupt:
-        return _fail("interrupted; nothing was saved", 130)
+        return _fail("interrupted; steps after the last checkpoint are lost", 130)
     return 0
 
 
@@ -56,6 +61,34 @@ def parse(args: Sequence[str]) -> Recipe:
         raise UserError(
             f"no recipe {name!r}{_did_you_mean(name, RECIPES)}; recipes: {', '.join(RECIPES)}"
         )
+    run, runs_dir = _resumed(options)
+    if not run:
+        return _parse(name, options, listing=not named)
+    folder = find(run, runs_dir, name if named else None)
+    before = read(folder)
+    recipe = dataclasses.replace(
+        _parse(before.name, options, default=before), resume=str(folder), runs_dir=folder.parent
+    )
+    others = differences(recipe, to_record(before))
+    if named and name != before.name:
+        others = [f"it is a run of {before.name}, not of {name}"]
+    if others:
+        raise UserError(f"--resume {folder}: {'; '.join(others)}")
+    return recipe
+
+
+def _resumed(options: Sequence[str]) -> tuple[str, Path]:
+    """--resume and --runs-dir, which say whose options the others are."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--resume", nargs="?")
+    parser.add_argument("--runs-dir", "--runs_dir", nargs="?")
+    found, _ = parser.parse_known_args(options)
+    return found.resume or "", Path(found.runs_dir or Recipe.runs_dir)
+
+
+def _parse(
+    name: str, options: Sequence[str], *, listing: bool = False, default: Recipe | None = None
+) -> Recipe:
     cls = RECIPES[name]
     errors = io.StringIO()
     try:
@@ -63,8 +96,9 @@ def parse(args: Sequence[str]) -> Recipe:
             recipe, unknown = tyro.cli(
                 cls,
                 args=options,
+                default=tyro.MISSING_NONPROP if default is None else default,
                 prog=f"{PROGRAM} {name}",
-                description=_description(cls, listing=not named),
+                description=_description(cls, listing=listing),
                 return_unknown_args=True,
             )
     except SystemExit as stop:

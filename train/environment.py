@@ -6,7 +6,16 @@ from importlib.metadata import PackageNotFoundError, version
 
 import jax
 
-PACKAGES = ("fcnn", "jax", "jaxlib", "optax", "numpy", "scikit-learn", "safetensors")
+PACKAGES = (
+    "fcnn",
+    "jax",
+    "jaxlib",
+    "optax",
+    "numpy",
+    "scikit-learn",
+    "safetensors",
+    "orbax-checkpoint",
+)
 
 
 def versions() -> dict[str, str]:

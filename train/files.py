@@ -11,7 +11,8 @@ from typing import BinaryIO
 def atomic(path: Path) -> Iterator[BinaryIO]:
     """A file to write to, which takes the name `path` when the block ends without an exception.
 
-    The bytes are on the disk (fsync) before the name is, and the name before this returns.
+    The bytes are on the disk (fsync) before the name is, and the name before this returns. An
+    OSError names the file.
     """
     # With the process's number, so that two processes never write to the same one.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -21,10 +22,12 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+        sync(path.parent)
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a write that fails does not say where
         raise
-    _sync_folder(path.parent)
 
 
 def write(path: Path, content: bytes) -> None:
@@ -33,10 +36,11 @@ def write(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
+def sync(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    if os.name != "posix" and path.is_dir():
         return  # folders cannot be opened there
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
     try:
         os.fsync(handle)
     finally:

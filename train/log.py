@@ -1,13 +1,15 @@
 """The run as it is watched and recorded: lines in the terminal, lines in metrics.jsonl."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from train import files
 
 PLAIN_LINES = 10  # of progress, where there is no live line
 
@@ -17,6 +19,11 @@ class Metrics:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def restart(self, records: Iterable[dict[str, Any]]) -> None:
+        """Begin again, with these lines: those of a checkpoint that the run goes on from."""
+        lines = [json.dumps(record, allow_nan=False) + "\n" for record in records]
+        files.write(self.path, "".join(lines).encode())
 
     def append(self, record: dict[str, Any]) -> None:
         line = json.dumps(record, allow_nan=False)

@@ -72,6 +72,19 @@ class Recipe:
     """Type that the network computes in; weights and statistics stay float32."""
     validate: bool = False
     """Test on a sixth of the training set instead of the test split: for choosing settings."""
+    steps: int = 0
+    """Train for so many steps instead of --epochs; 0: the epochs decide."""
+    resume: Annotated[str, tyro.conf.arg(metavar="RUN_FOLDER|latest")] = ""
+    """Go on with a run that was stopped, from its newest checkpoint and with its settings."""
+    checkpoint_every: int = 0
+    """Steps between checkpoints; 0: every few seconds, as often as takes little of the time."""
+    keep: int = 2
+    """How many of the last checkpoints to keep, besides the most accurate one."""
+    nonfinite: Literal["stop", "skip", "rollback"] = "stop"
+    """What to do at a step whose loss or gradient is not finite: stop; leave the step out; or go
+    back to the last checkpoint and on with other random numbers."""
+    devices: int = 0
+    """How many devices to split each batch over; 0: all that JAX sees."""
     runs_dir: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs")
     """Where the folder of the run is made."""
     progress: bool = True
@@ -81,6 +94,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         least = {"epochs": 1, "batch_size": 1, "warmup_epochs": 0, "weight_decay": 0, "shift": 0}
+        least |= {"steps": 0, "checkpoint_every": 0, "keep": 1, "devices": 0}
         for name, lowest in least.items():
             value = getattr(self, name)
             if not lowest <= value < math.inf:  # false for nan too

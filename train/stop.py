@@ -1,27 +1,30 @@
-"""Ctrl-C stops a training between two steps, so that what it has learnt can be saved."""
+"""Ctrl-C and SIGTERM stop a training between two steps, so that it can be saved."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Stop:
-    """Whether Ctrl-C has been pressed."""
+    """The signal that asked to stop, None so far."""
 
-    requested = False
+    requested: signal.Signals | None = None
 
 
 @contextmanager
-def on_ctrl_c() -> Iterator[Stop]:
-    """Note the first Ctrl-C in the `Stop`; the second one interrupts at once, as usual."""
+def on_signals() -> Iterator[Stop]:
+    """Note SIGINT and SIGTERM in the `Stop`; a second Ctrl-C interrupts at once, as usual."""
     stop = Stop()
 
     def note(number, frame) -> None:
-        stop.requested = True
-        signal.signal(signal.SIGINT, before)
+        stop.requested = stop.requested or signal.Signals(number)
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
 
-    before = signal.signal(signal.SIGINT, note)
+    before = {number: signal.signal(number, note) for number in SIGNALS}
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

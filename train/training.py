@@ -1,0 +1,205 @@
+"""A run under way: its numbers, what was measured, and how both are saved and brought back."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from train import devices, environment, folder, nonfinite, settings
+from train.checkpoint import Checkpoints, Record, key_from_json, key_to_json
+from train.data import Dataset
+from train.errors import UserError
+from train.log import Line, Metrics, Terminal
+from train.pace import Pace
+from train.program import Program
+from train.progress import Progress
+from train.recipe import Recipe
+
+MOST_SKIPPED = 10  # steps in a row
+MOST_ROLLBACKS = 3  # to the same checkpoint
+
+
+class DivergedError(Exception):
+    """Numbers that are not finite, and nothing more to be done about it."""
+
+
+class Training:
+    """One run between its beginning and its end; at first it is at step 0."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        place: Path,
+        program: Program,
+        data: Dataset,
+        checkpoints: Checkpoints,
+        terminal: Terminal,
+    ) -> None:
+        self.recipe, self.place, self.program, self.terminal = recipe, place, program, terminal
+        self.checkpoints = checkpoints
+        self.metrics = Metrics(place / folder.METRICS)
+        self.pace = Pace(recipe.checkpoint_every)
+        self.train_set, self.test_set = self._put((data.train, data.test))
+        self.predictions: np.ndarray | None = None  # of the last test
+        self._begin()
+
+    @property
+    def epoch(self) -> int:
+        """The number, from 1, of the epoch that the last step was in."""
+        return max(self.step - 1, 0) // self.program.steps_per_epoch + 1
+
+    def advance(self, line: Line) -> None:
+        """Take some steps; at the end of an epoch test and record it; save if that is due."""
+        per_epoch = self.program.steps_per_epoch
+        first = self.step - self.step % per_epoch
+        end = min(first + per_epoch, self.program.total_steps)
+        if self.order is None:
+            self.order = self.program.order(self.key, jnp.int32(first))
+        count = self.pace.steps(self.step, end - self.step)
+        started = time.perf_counter()
+        self.ts, measured, taken = self.program.steps(
+            self.ts, self.train_set, self.order, self.key, np.int32(count)
+        )
+        taken = int(taken)
+        measured = {name: np.asarray(values)[:taken] for name, values in measured.items()}
+        seconds = time.perf_counter() - started
+        self.pace.took(taken, seconds)
+        self.progress.add(measured, seconds)
+        self.step += taken
+        if not measured["finite"][-1] and self._not_finite(measured["loss"][-1]):
+            return
+        line.update(
+            self.step / per_epoch,
+            float(measured["loss"].mean()),
+            float(measured["accuracy"].mean()),
+            taken * self.recipe.batch_size / seconds,
+        )
+        if self.step == end:
+            self.order = None
+            record = self.progress.finish_epoch(
+                self.epoch, self.step, self.recipe.batch_size, self.test()
+            )
+            self.metrics.append(record)
+            line.epoch(record)
+        self.checkpoints.poll()
+        if self.pace.due(self.step, self.step == end, self.checkpoints.cost):
+            self.save()
+
+    def test(self) -> dict[str, Any]:
+        """Loss, accuracy and predictions on the whole test split."""
+        result = jax.device_get(self.program.test(self.ts.params, self.ts.state, self.test_set))
+        self.predictions = result["predictions"]
+        return result
+
+    def save(self) -> None:
+        """A checkpoint of this step, written in the background, if there is not one already."""
+        if self.step == self.saved:
+            return
+        history = self.progress.history
+        epoch_ends = bool(history) and history[-1]["step"] == self.step
+        record = {
+            "step": self.step,
+            "epoch": self.epoch,
+            "steps_per_epoch": self.program.steps_per_epoch,
+            "score": history[-1]["test_accuracy"] if epoch_ends else None,
+            "recipe": self.recipe.name,
+            "settings": settings.to_record(self.recipe),
+            "versions": environment.versions(),
+            "key": key_to_json(self.key),
+            "rollbacks": self.rollbacks,
+            "progress": dataclasses.asdict(self.progress),
+        }
+        self.checkpoints.save(self.ts, record)
+        self.pace.saved(epoch_ends)
+        self.saved, self.tries = self.step, 0
+
+    def resume(self) -> None:
+        """Go on from the newest checkpoint that is whole; without any, from the beginning.
+
+        Raises DataError where every one is damaged, UserError where one is of another run.
+        """
+        found = self.checkpoints.restore(self.program.like, self.terminal.say)
+        if found is None:
+            self.metrics.restart([])
+            self.terminal.say(f"no checkpoint in {self.place}: beginning at step 0")
+            return
+        record = found[1]
+        others = settings.differences(self.recipe, record["settings"])
+        if record["steps_per_epoch"] != self.program.steps_per_epoch:
+            others.append("the number of training images is another")
+        if others:
+            raise UserError(f"--resume {self.place}: {'; '.join(others)}")
+        before, now = record["versions"], environment.versions()
+        changed = [
+            f"{name} is {now[name]}, and was {before.get(name)}"
+            for name in now
+            if now[name] != before.get(name)
+        ]
+        if changed:
+            self.terminal.say(f"warning: it will not repeat bit for bit: {'; '.join(changed)}")
+        self._take(*found)
+        self.terminal.say(f"resumed at step {self.step} (epoch {self.epoch}), {self.place}")
+
+    def _begin(self) -> None:
+        self.ts, self.key = self.program.init(jnp.uint32(self.recipe.seed))
+        self.first_key = self.key
+        self.order: jax.Array | None = None
+        self.progress = Progress()
+        self.step = self.rollbacks = self.tries = 0
+        self.saved: int | None = None
+
+    def _take(self, ts: Any, record: Record) -> None:
+        """Be where a checkpoint is, metrics.jsonl too."""
+        self.ts, self.key = ts, self._put(key_from_json(record["key"]))
+        self.order = None
+        self.progress = Progress(**record["progress"])
+        self.step, self.rollbacks = record["step"], record["rollbacks"]
+        self.saved = self.step
+        self.metrics.restart(self.progress.history)
+
+    def _not_finite(self, loss: float) -> bool:
+        """Do what --nonfinite says about the last step. Returns whether that was to go back."""
+        after = self.ts
+        if self.recipe.nonfinite == "skip":  # it was left out: what would it have been?
+            before = self.ts._replace(step=self.ts.step - 1)
+            after = self.program.repeat(before, self.train_set, self.order, self.key)
+        found = nonfinite.first(after, loss)
+        what = f"step {self.step} (epoch {self.epoch}): {found} is not finite"
+        advice = f"try a smaller --learning-rate; {self.place} has what was saved before"
+        if self.recipe.nonfinite == "stop":
+            raise DivergedError(f"{what}: {advice}")
+        if self.recipe.nonfinite == "skip":
+            if self.progress.skipped_in_a_row >= MOST_SKIPPED:
+                raise DivergedError(f"{what}, and so in {MOST_SKIPPED} steps in a row: {advice}")
+            self.terminal.say(f"{what}: left out")
+            return False
+        if self.tries >= MOST_ROLLBACKS:
+            raise DivergedError(f"{what}, after {MOST_ROLLBACKS} rollbacks: {advice}")
+        self._roll_back()
+        self.terminal.say(f"{what}: back at step {self.step}, and on with other random numbers")
+        return True
+
+    def _roll_back(self) -> None:
+        """Be where the last checkpoint is, with another key for all that is drawn from there on.
+
+        The key of the n-th rollback of a run is fold_in(key of the run, n): dropout, augmentation
+        and the order of the images differ, in the middle of an epoch that of its remaining steps.
+        Nothing else differs, so a run that is killed and resumed rolls back to the same numbers,
+        if its checkpoints are at the same steps: --checkpoint-every says where, the clock does not.
+        """
+        rollbacks, tries = self.rollbacks + 1, self.tries + 1
+        found = self.checkpoints.restore(self.program.like, self.terminal.say)
+        if found is None:
+            self._begin()
+            self.metrics.restart([])
+        else:
+            self._take(*found)
+        self.rollbacks, self.tries = rollbacks, tries
+        self.key = self._put(jax.random.fold_in(self.first_key, rollbacks))
+
+    def _put(self, arrays: Any) -> Any:
+        return jax.device_put(arrays, devices.everywhere(self.program.mesh))
