@@ -65,7 +65,8 @@ def test_it_prints_what_was_promised(two_seeds):
 def test_the_folder_holds_config_metrics_weights_and_pictures(two_seeds):
     _, folders, accuracies = two_seeds
     assert [folder.name[-6:] for folder in folders] == ["-seed3", "-seed5"]
-    names = ["config.json", "confusion.png", "curves.png", "metrics.jsonl", "weights.safetensors"]
+    names = ["config.json", "confusion.png", "curves.png", "metrics.jsonl", "report.html"]
+    names.append("weights.safetensors")
     for folder, seed, accuracy in zip(folders, (3, 5), accuracies, strict=True):
         assert sorted(os.listdir(folder)) == names
         config = json.loads((folder / "config.json").read_text())

@@ -10,6 +10,7 @@ NEEDED = {
     "tyro": "tyro",
     "rich": "rich",
     "matplotlib": "matplotlib",
+    "PIL": "pillow",
     "safetensors": "safetensors",
     "sklearn": "scikit-learn",
 }

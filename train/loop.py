@@ -158,6 +158,7 @@ def run(
     weights.save(folder / "weights.safetensors", ts.params, ts.state, config)
     report.save_curves(folder / "curves.png", history, title)
     report.save_confusion(folder / "confusion.png", matrix, data.classes, title)
+    report.save_page(folder, data, ts.params, np.asarray(result["logits"]))
 
     seconds = sum(epoch["seconds"] for epoch in history)
     terminal.say(report.confusion_text(matrix, data.classes))
@@ -208,7 +209,12 @@ def compile_program(recipe: Recipe, data: Dataset, terminal: Terminal) -> Progra
             f"the model does not fit images of {size}: {'; '.join([str(error), *where])}"
         ) from None
     test = evaluate(
-        model, loss, batch_size=min(500, len(data.test[1])), prepare=prepare, dtype=dtype
+        model,
+        loss,
+        batch_size=min(500, len(data.test[1])),
+        prepare=prepare,
+        dtype=dtype,
+        logits=True,
     )
     rows = jax.eval_shape(order, key, ts.step)
     compiled_steps = (
