@@ -11,6 +11,7 @@ import pytest
 
 from train import __main__ as entry
 from train.cli import main, parse
+from train.commands import COMMANDS
 from train.recipes import RECIPES
 
 
@@ -52,9 +53,23 @@ def test_options_without_a_recipe_are_those_of_digits():
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ("dgits", "no recipe 'dgits', did you mean digits?; recipes: digits, mnist, fashion_mnist"),
-        ("xyz", "no recipe 'xyz'; recipes: "),
+        ("dgits", "no recipe or command 'dgits', did you mean digits?; recipes: digits, mnist, "),
+        ("xyz", "no recipe or command 'xyz'; recipes: "),
+        ("evl x", "did you mean eval?; recipes: digits, mnist, "),
+        ("prfile digits", "did you mean profile?"),
         ("digits extra", "unexpected argument 'extra'; the recipe is digits"),
+        ("eval a b", "unexpected argument 'b'; the command is eval"),
+        (
+            "eval --data-di x a",
+            "no option --data-di, did you mean --data-dir?; see ",
+        ),
+        ("eval", "Missing from python -m train eval: RUN"),
+        ("eval no/run", "no/run: expected the folder of a run, but it does not exist"),
+        ("predict", "Missing from python -m train predict: RUN"),
+        ("predict no/run", "predict: expected one or more image files after the run's folder"),
+        ("compare a", "compare: expected the folders of two runs or more"),
+        ("profile dgits", "no recipe and no run 'dgits', did you mean digits?"),
+        ("profile digits --batchsize 3", "no option --batchsize, did you mean --batch-size?"),
         ("--epoch 3", "no option --epoch, did you mean --epochs?; see python -m train digits "),
         ("mnist --dat-dir=x", "no option --dat-dir, did you mean --data-dir?"),
         ("--model.width 3", "no option --model.width, did you mean --model.widths?"),
@@ -133,8 +148,25 @@ def test_help_describes_every_option(capsys, arguments):
     if arguments[0] == "--help":
         for name, cls in RECIPES.items():
             assert f"{name} {cls.__doc__}" in text
+        for name, cls in COMMANDS.items():
+            assert f"{name} {cls.__doc__.splitlines()[0]}" in text
     else:
         assert recipe.__doc__ in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_describes_its_words_and_options(capsys, name):
+    with pytest.raises(SystemExit) as stop:
+        main([name, "--help"])
+    assert stop.value.code == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert " ".join(COMMANDS[name].__doc__.split()) in text
+    for field in dataclasses.fields(COMMANDS[name]):
+        if "Positional" not in str(field.type):
+            option = "--" + field.name.replace("_", "-")
+            assert re.search(rf" {option}\b,?(?: \S+){{4,}}? \(default: ", text), option
+        else:
+            assert re.search(r" [A-Z|]+(?: \.\.\.)? [A-Z]\S*(?: \S+)+? \(required\)", text)
 
 
 def test_missing_packages_are_named_in_one_line(capsys, monkeypatch):

@@ -1,6 +1,5 @@
 """Reading a run's folder back."""
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -18,8 +17,12 @@ def test_a_run_is_read_back(tmp_path):
     assert [epoch["epoch"] for epoch in run.epochs] == [1, 2, 3]
     assert run.split == "validation"
     assert runs.recipe(run) == made.recipe
-    changed = runs.recipe(run, validate=False, runs_dir=Path("other"))
-    assert changed == dataclasses.replace(made.recipe, validate=False, runs_dir=Path("other"))
+    with pytest.raises(UserError, match="--data-dir x: the recipe digits reads no folder"):
+        runs.recipe(run, Path("x"))
+    run.config["recipe"] = "mnist"
+    run.config["settings"]["data_dir"] = "before"
+    assert vars(runs.recipe(run))["data_dir"] == Path("before")
+    assert vars(runs.recipe(run, Path("now")))["data_dir"] == Path("now")
 
 
 def test_a_last_line_cut_by_a_kill_is_left_out(tmp_path):

@@ -26,7 +26,7 @@ from fcnn.training import (
     init_train_state,
     train_step,
 )
-from train import environment, files, report, weights
+from train import environment, files, fit, report, tensorboard, weights
 from train.data import Dataset, hold_out
 from train.errors import UserError
 from train.log import Metrics, Terminal
@@ -68,18 +68,7 @@ def train(recipe: Recipe, terminal: Terminal) -> list[float]:
     data = recipe.load(terminal.say)
     if recipe.validate:
         data = hold_out(data)
-    examples = len(data.train[1])
-    if recipe.batch_size > examples:
-        raise UserError(
-            f"--batch-size {recipe.batch_size} is more than the {examples} training images"
-        )
-
-    if recipe.model.num_classes != len(data.classes):
-        raise UserError(
-            f"--model.num-classes {recipe.model.num_classes}:"
-            f" the data has {len(data.classes)} classes"
-        )
-
+    fit.check(recipe, data)
     seeds = recipe.seeds or (recipe.seed,)
     program = compile_program(recipe, data, terminal)
     started = f"{recipe.name}-{datetime.now():%Y%m%d-%H%M%S}"
@@ -107,6 +96,7 @@ def run(
     config = to_json(recipe.model)
     files.write(folder / "config.json", describe(recipe, seed, config, ts.params, data))
     metrics = Metrics(folder / "metrics.jsonl")
+    events = tensorboard.Events(folder, "validation" if recipe.validate else "test")
     train_set, test_set = jax.device_put((data.train, data.test))
     history: list[dict[str, Any]] = []
     result: dict[str, jax.Array] = {}
@@ -149,6 +139,7 @@ def run(
                 }
             )
             metrics.append(history[-1])
+            events.append(history[-1])
             line.epoch(history[-1])
 
     labels, predictions = data.test[1], np.asarray(result["predictions"])
@@ -199,15 +190,8 @@ def compile_program(recipe: Recipe, data: Dataset, terminal: Terminal) -> Progra
         return jax.lax.scan(lambda ts, row: step(ts, (images[row], labels[row]), key), ts, rows)
 
     started = time.perf_counter()
-    try:
+    with fit.to_images_of(images.shape[1:]):
         ts, key = init(jnp.uint32(0))
-    except ValueError as error:  # the network does not fit the images
-        # The layers' own notes; JAX adds some about its traceback.
-        where = [n.strip() for n in getattr(error, "__notes__", ()) if n.strip().startswith("in ")]
-        size = images.shape[1:]
-        raise UserError(
-            f"the model does not fit images of {size}: {'; '.join([str(error), *where])}"
-        ) from None
     test = evaluate(
         model,
         loss,
@@ -270,6 +254,7 @@ def describe(recipe: Recipe, seed: int, config: str, params: Any, data: Dataset)
         "model": json.loads(config),
         "parameters": tree.count(params),
         "images": {"train": len(data.train[1]), "test": len(data.test[1])},
+        "shape": data.train[0].shape[1:],
         "white": data.white,
         "classes": data.classes,
         "versions": environment.versions(),

@@ -44,10 +44,11 @@ def read(folder: Path) -> Run:
     return Run(folder, config, epochs)
 
 
-def recipe(run: Run, **changes: Any) -> Recipe:
-    """The recipe of a run with its settings, some of them changed.
+def recipe(run: Run, data_dir: Path | None = None) -> Recipe:
+    """The recipe of a run with its settings; `data_dir` takes the place of its own.
 
-    Raises UserError for a recipe or a setting that this version does not know.
+    Raises UserError for a recipe or a setting that this version does not know, and for a data_dir
+    where the recipe reads no folder.
     """
     from train.recipes import RECIPES
 
@@ -57,7 +58,11 @@ def recipe(run: Run, **changes: Any) -> Recipe:
     cls = RECIPES[name]
     types = typing.get_type_hints(cls)
     known = {field.name for field in dataclasses.fields(cls)}
-    given = {**run.config["settings"], "seed": run.config["seed"], **changes}
+    given = {**run.config["settings"], "seed": run.config["seed"]}
+    if data_dir is not None:
+        if "data_dir" not in known:
+            raise UserError(f"--data-dir {data_dir}: the recipe {name} reads no folder")
+        given["data_dir"] = data_dir
     if unknown := sorted(set(given) - known):
         raise UserError(f"{path}: the recipe {name} has no setting {', '.join(unknown)}")
     try:
