@@ -22,11 +22,10 @@ from fcnn.training import (
     batch_order,
     compiler_options,
     cross_entropy,
-    evaluate,
     init_train_state,
     train_step,
 )
-from train import environment, files, fit, report, tensorboard, weights
+from train import environment, files, fit, report, tensorboard, testing, weights
 from train.data import Dataset, hold_out
 from train.errors import UserError
 from train.log import Metrics, Terminal
@@ -169,9 +168,7 @@ def compile_program(recipe: Recipe, data: Dataset, terminal: Terminal) -> Progra
     loss = functools.partial(cross_entropy, label_smoothing=recipe.label_smoothing)
 
     def prepare(key, images, labels):
-        if key is not None:  # None means an evaluation
-            images = recipe.augment(key, images)
-        return images.astype(jnp.float32) / data.white, labels
+        return recipe.augment(key, images).astype(jnp.float32) / data.white, labels
 
     step = train_step(model, optimizer, loss, prepare=prepare, dtype=dtype)
 
@@ -192,20 +189,13 @@ def compile_program(recipe: Recipe, data: Dataset, terminal: Terminal) -> Progra
     started = time.perf_counter()
     with fit.to_images_of(images.shape[1:]):
         ts, key = init(jnp.uint32(0))
-    test = evaluate(
-        model,
-        loss,
-        batch_size=min(500, len(data.test[1])),
-        prepare=prepare,
-        dtype=dtype,
-        logits=True,
-    )
     rows = jax.eval_shape(order, key, ts.step)
     compiled_steps = (
         jax.jit(steps, donate_argnums=0, compiler_options=compiler_options())
         .lower(ts, data.train, jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype), key)
         .compile()
     )
+    test = testing.test_of(recipe, data)
     compiled_test = test.lower(ts.params, ts.state, data.test).compile()
     terminal.say(
         f"{recipe.name}: {len(labels):,} training and {len(data.test[1]):,}"

@@ -1,22 +1,23 @@
-"""The test of a trained network, compiled as a run compiles its own."""
+"""The test of a trained network: the same in a run and in `python -m train eval`."""
 
 import functools
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
 from fcnn.training import cross_entropy, evaluate
+from fcnn.training.compiler import Jitted
 from train.data import Dataset
 from train.recipe import Recipe
 
 MOST_IN_BATCH = 500
 
 
-def compile_test(recipe: Recipe, data: Dataset) -> Callable[..., dict[str, jax.Array]]:
+def test_of(recipe: Recipe, data: Dataset) -> Jitted:
     """(params, state, test split) -> what `fcnn.training.evaluate` gives, with the logits.
 
-    The batch size, the dtype and the loss are those of a run, so the figures are too.
+    The batch size, the dtype and the loss follow from the recipe and the data alone, so whoever
+    tests the same weights gets the same figures.
     """
 
     def prepare(key: None, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:

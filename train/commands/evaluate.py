@@ -27,7 +27,7 @@ class Eval:
         recipe = runs.recipe(run, self.data_dir)
         params, state, _ = weights.load(self.folder / "weights.safetensors")
         data = recipe.load(terminal.say)
-        result = testing.compile_test(recipe, data)(params, state, data.test)
+        result = testing.test_of(recipe, data)(params, state, data.test)
         labels, predictions = data.test[1], np.asarray(result["predictions"])
         matrix = report.confusion_matrix(labels, predictions, len(data.classes))
         terminal.say(report.confusion_text(matrix, data.classes))

@@ -12,6 +12,7 @@ from train.report.html import Element, element
 
 WIDTH, HEIGHT = 360, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 350, 10, 192  # of the plotting area
+STRETCHES = 200  # of a long waveform
 COLOURS = 8  # --c0 to --c7 in style.css
 
 
@@ -103,7 +104,14 @@ def reliability(confidence: np.ndarray, accuracy: np.ndarray) -> Element:
 
 
 def waveform(values: np.ndarray, label: str) -> Element:
-    """Small lines, one a channel, of values (T, C), filling the height; no axes."""
+    """Small lines, one a channel, of values (T, C), filling the height; no axes.
+
+    Of a long one, each stretch is drawn as its lowest and highest value.
+    """
+    if len(values) > 2 * STRETCHES:
+        stretches = np.array_split(values, STRETCHES)
+        ends = [(part.min(axis=0), part.max(axis=0)) for part in stretches]
+        values = np.concatenate([np.stack(pair) for pair in ends])
     finite = values[np.isfinite(values)]
     low, high = _widened((float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0))
     width, height = 96, 48
@@ -124,7 +132,8 @@ def matrix(counts: np.ndarray, names: Sequence[str]) -> Element:
     cell = (WIDTH - room - 2) / len(names)
     size = min(cell * 0.4, 11.0)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    shapes = []
+    side = f"{WIDTH - room - 2:.2f}"
+    shapes = [element("rect", x=room, y=room, width=side, height=side, class_="ground")]
     for row, name in enumerate(names):
         middle = room + (row + 0.5) * cell
         letters = min(cell, 11.0)
@@ -133,9 +142,10 @@ def matrix(counts: np.ndarray, names: Sequence[str]) -> Element:
             above = _text(0, 0, _short(name), "start", letters)
             above.set("transform", f"translate({middle + letters / 3:.1f} {room - 4}) rotate(-90)")
             shapes.append(above)
-        for column, count in enumerate(counts[row]):
+        # Zeros are left to the ground: a matrix of a thousand classes has a million of them.
+        for column in map(int, np.flatnonzero(counts[row])):
             x, y = room + column * cell, room + row * cell
-            hint = f"true {name}, predicted {names[column]}: {count}"
+            hint = f"true {name}, predicted {names[column]}: {counts[row, column]}"
             square = element(
                 "rect",
                 element("title", hint),
@@ -144,11 +154,12 @@ def matrix(counts: np.ndarray, names: Sequence[str]) -> Element:
                 width=f"{cell - 0.5:.2f}",
                 height=f"{cell - 0.5:.2f}",
                 class_="cell" if row == column else "cell wrong",
-                fill_opacity=f"{0.06 + 0.94 * share[row, column]:.3f}" if count else "0.03",
+                fill_opacity=f"{0.06 + 0.94 * share[row, column]:.3f}",
             )
             shapes.append(square)
-            if count and size >= 5:
-                label = _text(x + cell / 2, y + cell / 2 + size / 3, str(count), "middle", size)
+            if size >= 5:
+                text = str(counts[row, column])
+                label = _text(x + cell / 2, y + cell / 2 + size / 3, text, "middle", size)
                 if share[row, column] > 0.5:
                     label.set("class", "on")
                 shapes.append(label)
