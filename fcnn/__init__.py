@@ -30,7 +30,7 @@ from fcnn.ops import flatten, global_avg_pool, global_max_pool
 from fcnn.summary import Summary, summary
 
 if TYPE_CHECKING:
-    from fcnn import augment, models, training
+    from fcnn import augment, features, models, surgery, training
 
 __version__ = "0.1.0"
 
@@ -51,6 +51,7 @@ __all__ = [
     "SpatialDropout",
     "Summary",
     "augment",
+    "features",
     "flatten",
     "geometry",
     "global_avg_pool",
@@ -66,6 +67,7 @@ __all__ = [
     "separable_conv",
     "sequential",
     "summary",
+    "surgery",
     "training",
     "tree",
 ]
@@ -73,6 +75,6 @@ __all__ = [
 
 def __getattr__(name: str):
     """`fcnn.models` and its like load when first used, so that `import fcnn` stays light."""
-    if name in ("augment", "models", "training"):
+    if name in ("augment", "features", "models", "surgery", "training"):
         return importlib.import_module(f"fcnn.{name}")
     raise AttributeError(f"module 'fcnn' has no attribute {name!r}")

@@ -69,11 +69,11 @@ def random_key(layer: object, key: jax.Array | None) -> jax.Array:
 
 
 def entry(
-    layer: object, tree: dict[str, Any], name: str, shape: tuple[int | None, ...]
+    layer: object, tree: dict[str, Any], name: str, shape: tuple[int | None, ...] | None
 ) -> jax.Array:
     """The layer's own leaf of params or state, or an error that says what came instead.
 
-    None in `shape` is a size that something else checks.
+    None in `shape`, or in its place, is what something else checks.
     """
     if not isinstance(tree, dict) or name not in tree:
         came = sorted(tree) if isinstance(tree, dict) else type(tree).__name__
@@ -81,6 +81,8 @@ def entry(
             f"{layer!r} expects an entry {name!r} in its params or state, got {came or 'nothing'}: "
             "were these made by another model's init?"
         )
+    if shape is None:
+        return tree[name]
     came = jnp.shape(tree[name])
     sizes = zip(came, shape, strict=True)
     if len(came) != len(shape) or any(wanted not in (None, size) for size, wanted in sizes):

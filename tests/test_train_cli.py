@@ -11,6 +11,7 @@ import pytest
 
 from train import __main__ as entry
 from train.cli import main, parse
+from train.commands import COMMANDS
 from train.recipes import RECIPES
 
 
@@ -58,9 +59,23 @@ def test_options_without_a_recipe_are_those_of_digits():
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ("dgits", "no recipe 'dgits', did you mean digits?; recipes: digits, mnist, fashion_mnist"),
-        ("xyz", "no recipe 'xyz'; recipes: "),
+        ("dgits", "no recipe or command 'dgits', did you mean digits?; recipes: digits, mnist, "),
+        ("xyz", "no recipe or command 'xyz'; recipes: "),
+        ("evl x", "did you mean eval?; recipes: digits, mnist, "),
+        ("prfile digits", "did you mean profile?"),
         ("digits extra", "unexpected argument 'extra'; the recipe is digits"),
+        ("eval a b", "unexpected argument 'b'; the command is eval"),
+        (
+            "eval --data-di x a",
+            "no option --data-di, did you mean --data-dir?; see ",
+        ),
+        ("eval", "Missing from python -m train eval: RUN"),
+        ("eval no/run", "no/run: expected the folder of a run, but it does not exist"),
+        ("predict", "Missing from python -m train predict: RUN"),
+        ("predict no/run", "predict: expected one or more image files after the run's folder"),
+        ("compare a", "compare: expected the folders of two runs or more"),
+        ("profile dgits", "no recipe and no run 'dgits', did you mean digits?"),
+        ("profile digits --batchsize 3", "no option --batchsize, did you mean --batch-size?"),
         ("--epoch 3", "no option --epoch, did you mean --epochs?; see python -m train digits "),
         ("mnist --dat-dir=x", "no option --dat-dir, did you mean --data-dir?"),
         ("--model.width 3", "no option --model.width, did you mean --model.widths?"),
@@ -88,7 +103,7 @@ def test_options_without_a_recipe_are_those_of_digits():
         ),
         ("--shift 8", "--shift 8 moves all of an input of 8 out of sight"),
         ("--model.num-classes 9", "--model.num-classes 9: the data has 10 classes"),
-        ("--model.widths 4 4 4 4", "the model does not fit images of (8, 8, 1): max_pool window"),
+        ("--model.widths 4 4 4 4", "the model does not fit inputs of (8, 8, 1): max_pool window"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(capsys, tmp_path, arguments, expected):
@@ -146,8 +161,25 @@ def test_help_describes_every_option(capsys, arguments):
     if arguments[0] == "--help":
         for name, cls in RECIPES.items():
             assert f"{name} {cls.__doc__}" in text
+        for name, cls in COMMANDS.items():
+            assert f"{name} {cls.__doc__.splitlines()[0]}" in text
     else:
         assert recipe.__doc__ in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_describes_its_words_and_options(capsys, name):
+    with pytest.raises(SystemExit) as stop:
+        main([name, "--help"])
+    assert stop.value.code == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert " ".join(COMMANDS[name].__doc__.split()) in text
+    for field in dataclasses.fields(COMMANDS[name]):
+        if "Positional" not in str(field.type):
+            option = "--" + field.name.replace("_", "-")
+            assert re.search(rf" {option}\b,?(?: \S+){{4,}}? \(default: ", text), option
+        else:
+            assert re.search(r" [A-Z|]+(?: \.\.\.)? [A-Z]\S*(?: \S+)+? \(required\)", text)
 
 
 def test_missing_packages_are_named_in_one_line(capsys, monkeypatch):

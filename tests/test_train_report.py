@@ -159,8 +159,9 @@ def test_examples_in_the_docstrings():
     import doctest
 
     from train import log, recipe
+    from train.report import calibration, confusion, html, page
 
-    for module in (dataset, report, log, recipe):
+    for module in (dataset, confusion, calibration, html, page, log, recipe):
         assert doctest.testmod(module).attempted > 0
         assert doctest.testmod(module).failed == 0
     assert figures(1.0, 0.5, 10.0) == "loss 1.0000  accuracy 50.00%  10 images/s"

@@ -462,7 +462,10 @@ def test_resume_takes_the_settings_of_the_run(on_the_command_line):
         ("--resume {runs}/older --seeds 2", "older: --seeds is [0, 1], and was []"),
         ("--resume {runs}/older --model.widths 5", "older: --model is {'family': 'plain', "),
         ("digits --resume {runs}/older", "older: it is a run of tiny, not of digits"),
-        ("--resume {runs}", "runs: expected the folder of a run, with config.json"),
+        (
+            "--resume {runs}",
+            "config.json: expected a file of a run, but it cannot be read: No such",
+        ),
         ("digits --resume latest --runs-dir {runs}", "no run of digits in {runs} has a checkpoint"),
         ("--resume latest --runs-dir {runs}/x", "--resume latest: no run in {runs}/x has a check"),
         ("--resume", "Missing value for argument '--resume'"),
@@ -482,7 +485,7 @@ def test_a_damaged_configuration_is_named(on_the_command_line, capsys):
     config = on_the_command_line / "older" / folder.CONFIG
     config.write_text(config.read_text()[:-20])
     assert cli.main(["--resume", str(config.parent)]) == 2
-    assert f"{config}: expected the configuration of a run, but: " in capsys.readouterr().err
+    assert f"{config}: expected JSON, but: " in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_other_settings_is_refused(compiled, alone, tmp_path):

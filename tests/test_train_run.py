@@ -68,10 +68,15 @@ def test_the_folder_holds_config_metrics_weights_and_pictures(two_seeds):
         "confusion.png",
         "curves.png",
         "metrics.jsonl",
+        "report.html",
         "weights.safetensors",
     ]
     for folder, seed, accuracy in zip(folders, (3, 5), accuracies, strict=True):
-        assert sorted(os.listdir(folder)) == names
+        events, *others = sorted(os.listdir(folder), key=lambda name: (name[:6] != "events", name))
+        assert others == names
+        assert events.startswith("events.out.tfevents.")
+        for tag in (b"loss/train", b"loss/test", b"accuracy/train", b"accuracy/test"):
+            assert (folder / events).read_bytes().count(tag) == 4
         config = json.loads((folder / "config.json").read_text())
         assert config["recipe"] == "digits"
         assert config["seed"] == seed
@@ -99,6 +104,20 @@ def test_the_weights_give_the_printed_accuracy(two_seeds):
         .apply(params, state, jnp.asarray(images, jnp.float32) / data.white, train=False)
     )
     assert np.mean(np.asarray(logits).argmax(-1) == labels) == accuracies[0]
+
+
+def test_eval_gives_the_runs_own_figures(two_seeds, capsys):
+    _, folders, accuracies = two_seeds
+    for folder, accuracy in zip(folders, accuracies, strict=True):
+        assert main(["eval", str(folder)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+        assert lines[-2:] == [
+            f"test loss: {last['test_loss']:.4f}",
+            f"test accuracy: {accuracy:.2%}",
+        ]
+        # One image is 0.28%: equal in two decimals is equal.
+        assert accuracy == pytest.approx(last["test_accuracy"], rel=1e-6)
 
 
 def test_a_seed_alone_repeats_its_run_among_others_bit_for_bit(two_seeds, tmp_path):

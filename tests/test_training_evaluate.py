@@ -51,6 +51,16 @@ def test_every_example_counts_exactly_once(numbers, batch_size):
     assert result["predictions"].dtype == jnp.int32
 
 
+@pytest.mark.parametrize("batch_size", [4, 13])
+def test_logits_are_those_of_each_example_in_order(numbers, batch_size):
+    inputs, labels = dataset()
+    expected, _ = MODEL.apply(*numbers, jnp.asarray(inputs), train=False)
+    result = evaluate(MODEL, batch_size=batch_size, logits=True)(*numbers, (inputs, labels))
+    np.testing.assert_allclose(result["logits"], expected, rtol=CLOSE, atol=CLOSE)
+    predictions = np.asarray(result["logits"]).argmax(axis=-1)
+    np.testing.assert_array_equal(result["predictions"], predictions)
+
+
 @pytest.mark.parametrize("position", range(13))
 def test_each_example_weighs_one_thirteenth(numbers, position):
     # All losses are 0 but one: the last example, which fills the last batch, is not special.

@@ -1,36 +1,45 @@
-"""The command line: `python -m train [recipe] [--options]`, each option a field of the recipe.
+"""The command line: `python -m train [recipe] [--options]`, each option a field of the recipe, or
+`python -m train command …` for what is done with runs.
 
-Exit codes: 0 done, 1 failed, 2 wrong option, recipe, path or data file, 130 Ctrl-C, 143 SIGTERM.
-Whatever is wrong is one line on stderr.
+Exit codes: 0 done, 1 failed, 2 wrong option, word, path or file, 130 Ctrl-C, 143 SIGTERM. Whatever
+is wrong is one line on stderr.
 """
 
 import argparse
 import contextlib
 import dataclasses
-import difflib
+import inspect
 import io
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import tyro
 
+from train import runs
+from train.commands import COMMANDS, Command, ProfileRecipe
 from train.errors import UserError
-from train.folder import find, read
 from train.log import Terminal
 from train.recipe import Recipe
 from train.recipes import RECIPES
 from train.settings import differences, to_record
+from train.spelling import did_you_mean
 
 PROGRAM = "python -m train"
 DEFAULT = "digits"
+
+T = TypeVar("T")
 
 
 def main(args: Sequence[str]) -> int:
     """Run the command line; returns the exit code."""
     try:
-        recipe = parse(args)
+        chosen = parse(args)
+        if not isinstance(chosen, Recipe):
+            chosen.run(Terminal())
+            return 0
         # After --help: these imports take a second.
         from train.checkpoint import SaveError
         from train.loop import train
@@ -38,43 +47,42 @@ def main(args: Sequence[str]) -> int:
         from train.training import DivergedError
 
         try:
-            train(recipe, Terminal(live=recipe.progress))
-        except (DivergedError, SaveError, OSError) as error:
+            train(chosen, Terminal(live=chosen.progress))
+        except (DivergedError, SaveError) as error:
             return _fail(error, 1)
         except StoppedError as error:
             return _fail(error, error.exit_code)
     except UserError as error:
         return _fail(error, 2)
+    except OSError as error:
+        return _fail(error, 1)
     except KeyboardInterrupt:
         return _fail("interrupted; steps after the last checkpoint are lost", 130)
     return 0
 
 
-def parse(args: Sequence[str]) -> Recipe:
-    """The recipe that the arguments ask for. Prints help and exits where they ask for that.
+def parse(args: Sequence[str]) -> Recipe | Command:
+    """What the arguments ask for. Prints help and exits where they ask for that.
 
-    Raises UserError for a recipe or an option that is not known, or a value that does not fit.
+    Raises UserError for a word or an option that is not known, or a value that does not fit.
     """
     named = bool(args) and not args[0].startswith("-")
     name, options = (args[0], args[1:]) if named else (DEFAULT, args)
+    if name == "profile" and options and options[0] in RECIPES:
+        recipe = options[0]
+        return ProfileRecipe(_settings(RECIPES[recipe], f"profile {recipe}", options[1:]))
+    if name in COMMANDS:
+        return _settings(COMMANDS[name], name, options)
     if name not in RECIPES:
         raise UserError(
-            f"no recipe {name!r}{_did_you_mean(name, RECIPES)}; recipes: {', '.join(RECIPES)}"
+            f"no recipe or command {name!r}{did_you_mean(name, [*RECIPES, *COMMANDS])};"
+            f" recipes: {', '.join(RECIPES)}; commands: {', '.join(COMMANDS)}"
         )
     run, runs_dir = _resumed(options)
-    if not run:
-        return _parse(name, options, listing=not named)
-    folder = find(run, runs_dir, name if named else None)
-    before = read(folder)
-    recipe = dataclasses.replace(
-        _parse(before.name, options, default=before), resume=str(folder), runs_dir=folder.parent
-    )
-    others = differences(recipe, to_record(before))
-    if named and name != before.name:
-        others = [f"it is a run of {before.name}, not of {name}"]
-    if others:
-        raise UserError(f"--resume {folder}: {'; '.join(others)}")
-    return recipe
+    if run:
+        given = name if named else None
+        return _resume(runs.find(run, runs_dir, given), options, given)
+    return _settings(RECIPES[name], name, options, description=None if named else _listing())
 
 
 def _resumed(options: Sequence[str]) -> tuple[str, Path]:
@@ -86,45 +94,84 @@ def _resumed(options: Sequence[str]) -> tuple[str, Path]:
     return found.resume or "", Path(found.runs_dir or Recipe.runs_dir)
 
 
-def _parse(
-    name: str, options: Sequence[str], *, listing: bool = False, default: Recipe | None = None
-) -> Recipe:
-    cls = RECIPES[name]
+def _resume(folder: Path, options: Sequence[str], name: str | None) -> Recipe:
+    """The recipe of the run in `folder`, with the options that a resumed run may change.
+
+    name: of the recipe, None where none was given.
+    """
+    before = runs.recipe(runs.read(folder))
+    recipe = dataclasses.replace(
+        _settings(type(before), before.name, options, default=before),
+        resume=str(folder),
+        runs_dir=folder.parent,
+    )
+    others = differences(recipe, to_record(before))
+    if name not in (None, before.name):
+        others = [f"it is a run of {before.name}, not of {name}"]
+    if others:
+        raise UserError(f"--resume {folder}: {'; '.join(others)}")
+    return recipe
+
+
+def _settings(
+    cls: type[T],
+    name: str,
+    options: Sequence[str],
+    *,
+    description: str | None = None,
+    default: T | None = None,
+) -> T:
+    """The options as an instance of cls, whose docstring is the help unless one is given.
+
+    What no option says is as in `default`.
+    """
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
-            recipe, unknown = tyro.cli(
+            made, unknown = tyro.cli(
                 cls,
                 args=options,
                 default=tyro.MISSING_NONPROP if default is None else default,
                 prog=f"{PROGRAM} {name}",
-                description=_description(cls, listing=listing),
+                description=description or _doc(cls),
                 return_unknown_args=True,
             )
     except SystemExit as stop:
         if not stop.code:
             raise  # --help
-        raise UserError(_one_line(errors.getvalue())) from None
+        # A mistyped option leaves its value to the next argument: that is not what is wrong.
+        wrong = [word for word in options if word.startswith("--") and not _known(word, cls)]
+        text = _unknown(wrong[0], name, cls) if wrong else _one_line(errors.getvalue())
+        raise UserError(text) from None
     if unknown:
-        raise UserError(_unknown(unknown[0], name))
-    return recipe
+        raise UserError(_unknown(unknown[0], name, cls))
+    return made
 
 
-def _description(cls: type[Recipe], *, listing: bool) -> str:
-    text = (cls.__doc__ or "").strip()
-    if listing:
-        lines = [f"  {name:<15}{(each.__doc__ or '').strip()}" for name, each in RECIPES.items()]
-        text = "\n".join(
-            [
-                f"Train a recipe: {PROGRAM} [RECIPE] [OPTIONS].",
-                "",
-                *lines,
-                "",
-                f"Without one it is {DEFAULT}, whose options are below; {PROGRAM} RECIPE --help"
-                " shows another's.",
-            ]
-        )
-    return text
+def _doc(cls: type) -> str:
+    return inspect.getdoc(cls) or ""
+
+
+def _listing() -> str:
+    """The help of the program as a whole, above the options of the default recipe."""
+
+    def lines(words: Mapping[str, type]) -> list[str]:
+        return [f"  {name:<15}{_doc(cls).splitlines()[0]}" for name, cls in words.items()]
+
+    return "\n".join(
+        [
+            f"Train a recipe: {PROGRAM} [RECIPE] [OPTIONS].",
+            "",
+            *lines(RECIPES),
+            "",
+            f"Or do something with runs: {PROGRAM} COMMAND …",
+            "",
+            *lines(COMMANDS),
+            "",
+            f"Without a word it is the recipe {DEFAULT}, whose options are below;"
+            f" {PROGRAM} WORD --help shows another's.",
+        ]
+    )
 
 
 def _one_line(box: str) -> str:
@@ -140,25 +187,25 @@ def _one_line(box: str) -> str:
     return " ".join(" ".join(sections[1]).split())
 
 
-def _unknown(word: str, name: str) -> str:
+def _unknown(word: str, name: str, cls: type) -> str:
     if not word.startswith("-"):
-        return f"unexpected argument {word!r}; the recipe is {name}"
+        what = "recipe" if cls in RECIPES.values() else "command"
+        return f"unexpected argument {word!r}; the {what} is {name}"
     option = word.partition("=")[0]
-    hint = _did_you_mean(option, _options(name))
+    hint = did_you_mean(option, _options(cls))
     return f"no option {option}{hint}; see {PROGRAM} {name} --help"
 
 
-def _options(name: str) -> list[str]:
-    """The options of a recipe as its help spells them."""
+def _known(word: str, cls: type) -> bool:
+    return word.partition("=")[0].replace("_", "-") in _options(cls)
+
+
+def _options(cls: type) -> list[str]:
+    """The options of a recipe or a command as its help spells them."""
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
-        tyro.cli(RECIPES[name], args=["--help"])
+        tyro.cli(cls, args=["--help"])
     return sorted(set(re.findall(r"--[a-z][a-z0-9.-]*", shown.getvalue())))
-
-
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f", did you mean {close[0]}?" if close else ""
 
 
 def _fail(error: object, code: int) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from train import devices, folder
+from train import devices, fit, folder
 from train.data import hold_out
 from train.errors import UserError
 from train.log import Terminal
@@ -32,21 +32,7 @@ def train(recipe: Recipe, terminal: Terminal) -> list[float]:
     data = recipe.load(terminal.say)
     if recipe.validate:
         data = hold_out(data)
-    examples = len(data.train[1])
-    if recipe.batch_size > examples:
-        raise UserError(
-            f"--batch-size {recipe.batch_size} is more than the {examples} training images"
-        )
-    size = min(data.train[0].shape[1:-1])
-    if recipe.shift >= size:
-        raise UserError(f"--shift {recipe.shift} moves all of an input of {size} out of sight")
-
-    if recipe.model.num_classes != len(data.classes):
-        raise UserError(
-            f"--model.num-classes {recipe.model.num_classes}:"
-            f" the data has {len(data.classes)} classes"
-        )
-
+    fit.check(recipe, data)
     program = compile_program(recipe, data, mesh, terminal)
     if recipe.resume:
         return [run(recipe, Path(recipe.resume), program, data, terminal)]

@@ -15,16 +15,16 @@ from fcnn.training import (
     batch_order,
     compiler_options,
     cross_entropy,
-    evaluate,
     init_train_state,
     train_step,
 )
-from train import devices
+from train import devices, fit
 from train.data import Dataset
-from train.errors import UserError
 from train.log import Terminal
 from train.optimizer import make_optimizer
+from train.prepare import prepare_of
 from train.recipe import Recipe
+from train.testing import test_of
 
 Measured = dict[str, jax.Array]
 
@@ -45,7 +45,7 @@ class Program(NamedTuple):
     order: Callable[[jax.Array, jax.Array], jax.Array]
     # train_state, training set, order of the epoch, key, n -> train_state, metrics, steps taken
     steps: Callable[..., tuple[TrainState, Measured, jax.Array]]
-    # params, state, test set -> what `fcnn.training.evaluate` gives
+    # params, state, test set -> what `fcnn.training.evaluate` gives, with the logits
     test: Callable[..., dict[str, jax.Array]]
     # train_state, training set, order of the epoch, key -> that of one step, whatever its numbers
     repeat: Callable[..., TrainState]
@@ -61,12 +61,7 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
     optimizer = make_optimizer(recipe, total_steps, steps_per_epoch)
     loss = functools.partial(cross_entropy, label_smoothing=recipe.label_smoothing)
 
-    def prepare(key, images, labels):
-        images, labels = jax.lax.with_sharding_constraint((images, labels), devices.split(mesh))
-        if key is not None:  # None means an evaluation
-            images = recipe.augment(key, images)
-        return images.astype(jnp.float32) / data.white, labels
-
+    prepare = prepare_of(recipe, data, mesh)
     skip = recipe.nonfinite == "skip"
     step = train_step(model, optimizer, loss, prepare=prepare, skip_nonfinite=skip, dtype=dtype)
     unguarded = train_step(model, optimizer, loss, prepare=prepare, dtype=dtype)
@@ -112,18 +107,8 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
         return unguarded(ts, (images[row], labels[row]), key)[0]
 
     started = time.perf_counter()
-    try:
+    with fit.to_inputs_of(images.shape[1:]):
         ts, key = init(jnp.uint32(0))
-    except ValueError as error:  # the network does not fit the images
-        # The layers' own notes; JAX adds some about its traceback.
-        where = [n.strip() for n in getattr(error, "__notes__", ()) if n.strip().startswith("in ")]
-        size = images.shape[1:]
-        raise UserError(
-            f"the model does not fit images of {size}: {'; '.join([str(error), *where])}"
-        ) from None
-    test_batch = min(500, len(data.test[1]))
-    test_batch += -test_batch % mesh.size  # the last batch is filled up in any case
-    test = evaluate(model, loss, batch_size=test_batch, prepare=prepare, dtype=dtype)
     like, like_key, train_set, test_set = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=devices.everywhere(mesh)),
         (ts, key, data.train, data.test),
@@ -141,12 +126,12 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
         .lower(like, train_set, rows, like_key, jax.ShapeDtypeStruct((), jnp.int32))
         .compile()
     )
-    compiled_test = test.lower(like.params, like.state, test_set).compile()
+    compiled_test = test_of(recipe, data, mesh).lower(like.params, like.state, test_set).compile()
     kind = mesh.devices.flat[0].device_kind
     where = kind if mesh.size == 1 else f"{mesh.size}×{kind}"
     terminal.say(
         f"{recipe.name}: {len(labels):,} training and {len(data.test[1]):,}"
-        f" {'validation' if recipe.validate else 'test'} images;"
+        f" {recipe.split} {data.noun};"
         f" {tree.count(like.params):,} parameters; {where};"
         f" compiled in {time.perf_counter() - started:.1f} s"
     )

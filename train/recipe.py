@@ -107,6 +107,11 @@ class Recipe:
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"--seed must be from 0 to 2^32 - 1, got {self.seed}")
 
+    @property
+    def split(self) -> str:
+        """What a run is tested on: "validation" with --validate, else "test"."""
+        return "validation" if self.validate else "test"
+
     def load(self, report: Callable[[str], None]) -> Dataset:
         """The data; what takes long (a download) is told to `report`."""
         raise NotImplementedError

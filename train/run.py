@@ -33,7 +33,6 @@ def run(recipe: Recipe, place: Path, program: Program, data: Dataset, terminal: 
     saved = place / folder.CHECKPOINTS
     saved.mkdir(exist_ok=True)
     files.sync(place)
-    split = "validation" if recipe.validate else "test"
     epochs = -(-program.total_steps // program.steps_per_epoch)
     with (
         only_one(saved / "lock"),
@@ -44,13 +43,13 @@ def run(recipe: Recipe, place: Path, program: Program, data: Dataset, terminal: 
         if recipe.resume:
             training.resume()
         else:
-            files.write(place / folder.CONFIG, folder.describe(recipe, training.ts, data))
-        with terminal.progress(epochs, split) as line:
+            files.write(place / folder.CONFIG, folder.describe(recipe, training.ts.params, data))
+        with terminal.progress(epochs, recipe.split) as line:
             while training.step < program.total_steps:
                 if stop.requested:
                     _stop(training, stop.requested)
                 training.advance(line)
-        return _finish(training, data, split)
+        return _finish(training, data)
 
 
 def _stop(training: Training, number: signal.Signals) -> None:
@@ -65,25 +64,24 @@ def _stop(training: Training, number: signal.Signals) -> None:
     )
 
 
-def _finish(training: Training, data: Dataset, split: str) -> float:
-    """The last checkpoint, the weights, the pictures and the last lines."""
+def _finish(training: Training, data: Dataset) -> float:
+    """The last checkpoint, the weights, the pictures, the page and the last lines."""
     recipe, place, history = training.recipe, training.place, training.progress.history
     training.save()
-    predictions = training.predictions
-    if predictions is None:  # resumed after its last step
-        predictions = training.test()["predictions"]
-    labels = data.test[1]
+    tested = training.tested or training.test()  # there is none if resumed after its last step
+    labels, predictions = data.test[1], np.asarray(tested["predictions"])
     accuracy = float(np.mean(labels == predictions))
-    title = f"{recipe.name}, seed {recipe.seed}: {split} accuracy {accuracy:.2%}"
+    title = f"{recipe.name}, seed {recipe.seed}: {recipe.split} accuracy {accuracy:.2%}"
     matrix = report.confusion_matrix(labels, predictions, len(data.classes))
     ts = training.ts
     weights.save(place / folder.WEIGHTS, ts.params, ts.state, to_json(recipe.model))
     report.save_curves(place / "curves.png", history, title)
     report.save_confusion(place / "confusion.png", matrix, data.classes, title)
+    report.save_page(place, data, ts.params, np.asarray(tested["logits"]))
     training.checkpoints.wait()
 
     seconds = sum(epoch["seconds"] for epoch in history)
     training.terminal.say(report.confusion_text(matrix, data.classes))
     training.terminal.say(f"trained {len(history)} epochs in {seconds:.1f} s, saved {place}")
-    training.terminal.say(f"{split} accuracy: {accuracy:.2%}")
+    training.terminal.say(f"{recipe.split} accuracy: {accuracy:.2%}")
     return accuracy

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from train import devices, environment, folder, nonfinite, settings
+from train import devices, environment, folder, nonfinite, settings, tensorboard
 from train.checkpoint import Checkpoints, Record, key_from_json, key_to_json
 from train.data import Dataset
 from train.errors import UserError
@@ -42,9 +42,10 @@ class Training:
         self.recipe, self.place, self.program, self.terminal = recipe, place, program, terminal
         self.checkpoints = checkpoints
         self.metrics = Metrics(place / folder.METRICS)
+        self.events = tensorboard.Events(place, recipe.split)
         self.pace = Pace(recipe.checkpoint_every)
         self.train_set, self.test_set = self._put((data.train, data.test))
-        self.predictions: np.ndarray | None = None  # of the last test
+        self.tested: dict[str, jax.Array] | None = None  # what the last test gave
         self._begin()
 
     @property
@@ -84,16 +85,16 @@ class Training:
                 self.epoch, self.step, self.recipe.batch_size, self.test()
             )
             self.metrics.append(record)
+            self.events.append(record)
             line.epoch(record)
         self.checkpoints.poll()
         if self.pace.due(self.step, self.step == end, self.checkpoints.cost):
             self.save()
 
-    def test(self) -> dict[str, Any]:
-        """Loss, accuracy and predictions on the whole test split."""
-        result = jax.device_get(self.program.test(self.ts.params, self.ts.state, self.test_set))
-        self.predictions = result["predictions"]
-        return result
+    def test(self) -> dict[str, jax.Array]:
+        """Loss, accuracy, predictions and logits on the whole test split."""
+        self.tested = self.program.test(self.ts.params, self.ts.state, self.test_set)
+        return self.tested
 
     def save(self) -> None:
         """A checkpoint of this step, written in the background, if there is not one already."""
@@ -124,7 +125,7 @@ class Training:
         """
         found = self.checkpoints.restore(self.program.like, self.terminal.say)
         if found is None:
-            self.metrics.restart([])
+            self._record_again()
             self.terminal.say(f"no checkpoint in {self.place}: beginning at step 0")
             return
         record = found[1]
@@ -159,7 +160,12 @@ class Training:
         self.progress = Progress(**record["progress"])
         self.step, self.rollbacks = record["step"], record["rollbacks"]
         self.saved = self.step
+        self._record_again()
+
+    def _record_again(self) -> None:
+        """What was recorded of steps after this one is void."""
         self.metrics.restart(self.progress.history)
+        self.events = tensorboard.Events(self.place, self.recipe.split, self.step + 1)
 
     def _not_finite(self, loss: float) -> bool:
         """Do what --nonfinite says about the last step. Returns whether that was to go back."""
@@ -195,7 +201,7 @@ class Training:
         found = self.checkpoints.restore(self.program.like, self.terminal.say)
         if found is None:
             self._begin()
-            self.metrics.restart([])
+            self._record_again()
         else:
             self._take(*found)
         self.rollbacks, self.tries = rollbacks, tries

@@ -55,6 +55,7 @@ def evaluate(
     batch_size: int,
     prepare: Prepare | None = None,
     dtype: Any = jnp.float32,
+    logits: bool = False,
 ) -> Jitted:
     """A jitted evaluation of a whole set: (params, state, (inputs, labels)) -> dict.
 
@@ -62,6 +63,7 @@ def evaluate(
     copies of the last example, which are masked out, so each example counts exactly once and any
     batch_size gives the same answer. Returns float32 `loss` and `accuracy`, means over the set,
     float32 `count` = n, and int32 `predictions` (n,), the argmax of each example's logits.
+    With `logits`, also those: `logits` (n, K), in dtype.
 
     prepare is called with key None and must treat each row by itself.
 
@@ -84,32 +86,33 @@ def evaluate(
 
         def body(total, index):
             row = jnp.minimum(index, examples - 1)
-            losses, hits, predictions = rows(params, state, (inputs[row], labels[row]))
+            losses, hits, output = rows(params, state, (inputs[row], labels[row]))
             sums = _sums(losses, hits, index < examples)
-            return jax.tree.map(jnp.add, total, sums), predictions
+            each = {"predictions": jnp.argmax(output, axis=-1).astype(jnp.int32)}
+            return jax.tree.map(jnp.add, total, sums), each | ({"logits": output} if logits else {})
 
         zero = jnp.zeros((), jnp.float32)
         start = {"loss": zero, "correct": zero, "count": zero}
-        total, predictions = jax.lax.scan(body, start, order)
+        total, each = jax.lax.scan(body, start, order)
         return {
             "loss": total["loss"] / total["count"],
             "accuracy": total["correct"] / total["count"],
             "count": total["count"],
-            "predictions": predictions.reshape(-1, *predictions.shape[2:])[:examples],
+            **jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:examples], each),
         }
 
     return Jitted(evaluation)
 
 
 def _rows(model, loss, prepare, dtype):
-    """(params, state, batch) -> each row's loss, share of correct predictions, and predictions."""
+    """(params, state, batch) -> each row's loss, share of correct predictions, and logits."""
     check_dtype(dtype)
 
     def rows(params, state, batch):
         inputs, labels = prepared(prepare, None, batch, dtype)
         logits, _ = model.apply(params, state, inputs, train=False, key=None)
         losses, hits = measure(loss, logits, labels)
-        return losses, hits, jnp.argmax(logits, axis=-1).astype(jnp.int32)
+        return losses, hits, logits
 
     return rows
 

@@ -26,6 +26,11 @@ class Dataset(NamedTuple):
     classes: tuple[str, ...]
     groups: np.ndarray | None = None
 
+    @property
+    def noun(self) -> str:
+        """What its inputs are called, by their rank."""
+        return {3: "series", 4: "images", 5: "volumes"}.get(self.train[0].ndim, "inputs")
+
 
 def hold_out(data: Dataset, every: int = 6) -> Dataset:
     """A data set for tuning: a sixth of the training inputs is tested on, the test split is gone.

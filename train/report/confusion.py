@@ -1,13 +1,12 @@
-"""What a run leaves to look at: the confusion matrix and the learning curves."""
+"""The confusion matrix: counted, as text and as a picture."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from train import files
+from train.report import picture
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
@@ -46,20 +45,6 @@ def _short(name: str) -> str:
     return name[:4]
 
 
-def save_curves(path: Path, epochs: Sequence[dict[str, float]], title: str) -> None:
-    """Loss and accuracy of each epoch, training and test, as a PNG."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    figure.suptitle(title)
-    numbers = [epoch["epoch"] for epoch in epochs]
-    for axes, what in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for split in ("train", "test"):
-            axes.plot(numbers, [epoch[f"{split}_{what}"] for epoch in epochs], ".-", label=split)
-        axes.set(xlabel="epoch", ylabel=what)
-        axes.grid(alpha=0.3)
-        axes.legend()
-    _save(path, figure)
-
-
 def save_confusion(path: Path, matrix: np.ndarray, classes: Sequence[str], title: str) -> None:
     """The confusion matrix as a PNG; the colour is the share of the true class."""
     size = 2 + 0.5 * len(classes)
@@ -75,10 +60,4 @@ def save_confusion(path: Path, matrix: np.ndarray, classes: Sequence[str], title
         colour = "white" if share[row, column] > 0.5 else "black"
         text = str(matrix[row, column])
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
-    _save(path, figure)
-
-
-def _save(path: Path, figure: Figure) -> None:
-    FigureCanvasAgg(figure)  # draws without a display
-    with files.atomic(path) as file:
-        figure.savefig(file, format="png", dpi=120)
+    picture.save(path, figure)
