@@ -12,7 +12,7 @@ ROOT = pathlib.Path(fcnn.__file__).parent
 ALLOWED = {"jax", "jaxlib", "numpy", "optax", "chex", "fcnn"}
 PURE = {
     "__future__", "collections", "contextlib", "dataclasses", "fractions", "functools",
-    "importlib", "itertools", "json", "math", "numbers", "operator", "platform", "re", "sys",
+    "importlib", "itertools", "json", "math", "operator", "platform", "re", "sys",
     "types", "typing", "zlib",
 }  # fmt: skip
 

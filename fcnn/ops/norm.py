@@ -1,7 +1,6 @@
 """The statistics of an array and normalisation by them; float32 inside."""
 
 import math
-import numbers
 from collections.abc import Sequence
 
 import jax
@@ -92,7 +91,7 @@ def normalize(
     """
     x = jnp.asarray(x)
     checks.floating("normalize", x)
-    if not isinstance(eps, numbers.Real) or isinstance(eps, bool):
+    if not isinstance(eps, (int, float)) or isinstance(eps, bool):
         raise TypeError(f"normalize eps must be a number, got {eps!r}")
     if not 0 <= eps < math.inf:
         raise ValueError(f"normalize eps must be at least 0 and finite, got {eps!r}")
