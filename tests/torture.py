@@ -3,9 +3,10 @@
     python -m tests.torture --kills 200 --resumes 100
 
 A kill is SIGKILL after a random time, from the start of a process to near its end or past it. A
-resume point is a step drawn at random: a process saves a checkpoint there and is killed, another goes
-on. After every kill, each checkpoint that has a manifest must be whole; after the last process of a
-run, its weights, its last checkpoint and its metrics must be, bit for bit, those of the run left alone.
+resume point is a step drawn at random: a process saves a checkpoint there and is killed, another
+goes on. After every kill, each checkpoint that has a manifest must be whole; after the last process
+of a run, its weights, its last checkpoint and its metrics must be, bit for bit, those of the run
+left alone.
 
 The processes are forks of this one, which has imported everything and started no thread and no
 device: so each takes a second to start, not six.
