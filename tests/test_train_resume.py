@@ -134,6 +134,17 @@ def test_stopped_and_resumed_equals_left_alone(compiled, alone, tmp_path, step):
     same(place, alone, compiled[0])
 
 
+def test_the_event_files_tell_tensorboard_where_the_run_went_on(compiled, tmp_path):
+    place = tmp_path / "run"
+    with pytest.raises(StoppedError):
+        go(place, compiled, at(17, interrupt))
+    go(place, compiled, resume=True)
+    content = b"".join(path.read_bytes() for path in place.glob("events.out.tfevents.*"))
+    assert content.count(b"accuracy/test") == 3
+    # An event of step 18, of field 2, whose SessionLog, field 7, has the status START.
+    assert content.count(bytes.fromhex("10123a020801")) == 1
+
+
 def test_stopped_many_times(compiled, alone, tmp_path):
     place = tmp_path / "run"
     for step in (3, 4, 12, 20, 31):
