@@ -344,7 +344,7 @@ class Row(NamedTuple):
 
 METHODS = ({"method": "auto"}, {"method": "lax"})
 TABLE = {
-    "Conv": Row(conv, "conv", 6, 24, METHODS),
+    "Conv": Row(conv, "conv", 6, 27, METHODS),
     "ConvTranspose": Row(conv_transpose, "convtranspose", 11, 3, METHODS),
     "MaxPool": Row(max_pool, "maxpool", 19, 9),
     "AveragePool": Row(avg_pool, "averagepool", 20, 5),
