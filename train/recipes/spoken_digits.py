@@ -1,6 +1,11 @@
 """Spoken digits, from the sound itself: one second at 8 kHz, ten words, six speakers.
 
-python -m train spoken_digits --data-dir FOLDER
+    python -m train spoken_digits --data-dir FOLDER
+
+Test accuracy 99.33% ± 0.47% (mean and standard deviation over seeds 1 and 2 alone: 99.67% and
+99.00% of 300 recordings; each speaker is on both sides), a network of 180,874 parameters; 3 to 4
+minutes a seed beside other work on two shared x86-64 cores, float32, Python 3.11, jax 0.10.2. The
+settings were chosen with `--validate`.
 """
 
 import dataclasses
