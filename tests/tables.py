@@ -120,6 +120,7 @@ TINY = {
     "vgg_bn": (VGGConfig((1, 2), (4, 6), 5, dense=8, batch_norm=True), (4, 8, 8, 3)),
     "resnet_basic": (ResNetConfig("basic", (2, 1), 4, 5), (4, 32, 32, 3)),
     "resnet_bottleneck": (ResNetConfig("bottleneck", (1, 2), 4, 5, "cifar"), (4, 8, 8, 3)),
+    "resnet_repeat": (ResNetConfig("basic", (3, 1), 4, 5, "cifar", repeat=True), (4, 8, 8, 3)),
     "wide_resnet": (WideResNetConfig(10, widen=1, num_classes=5, dropout=0.3), (4, 8, 8, 3)),
     "mobilenet_v2": (
         MobileNetV2Config(num_classes=5, stages=((1, 8, 1, 1), (2, 8, 2, 2)), stem=8, last=16),
@@ -142,6 +143,7 @@ TINY_COUNTS = {
     "vgg_bn": 1_013,
     "resnet_basic": 2_193,
     "resnet_bottleneck": 3_465,
+    "resnet_repeat": 2_017,
     "wide_resnet": 77_781,
     "mobilenet_v2": 1_605,
     "convnext": 1_849,

@@ -321,6 +321,7 @@ def test_json_text():
         "width": 16,
         "num_classes": 10,
         "stem": "cifar",
+        "repeat": False,
     }
 
 

@@ -11,7 +11,7 @@ from fcnn.initializers import Initializer
 from fcnn.layer import Data, Input, Params, State, entry, spec
 from fcnn.layers import fields
 from fcnn.ops import checks
-from fcnn.ops.norm import wide
+from fcnn.ops.norm import normalize_batch, wide
 
 
 class _Norm(Data):
@@ -33,9 +33,11 @@ class _Norm(Data):
         return params
 
     def _normalize(self, params: Params, x: jax.Array, mean, var) -> jax.Array:
+        return ops.normalize(x, mean, var, *self._scale_and_bias(params, x), self.eps)
+
+    def _scale_and_bias(self, params: Params, x: jax.Array):
         scale = entry(self, params, "scale", x.shape[-1:]) if self.scale else None
-        bias = entry(self, params, "bias", x.shape[-1:]) if self.bias else None
-        return ops.normalize(x, mean, var, scale, bias, self.eps)
+        return scale, entry(self, params, "bias", x.shape[-1:]) if self.bias else None
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,10 +96,10 @@ class BatchNorm(_Norm):
                 f"{self!r} with train=True needs more than one value a channel to have a "
                 f"variance, but x has shape {x.shape}"
             )
-        batch_mean, batch_var = ops.moments(x, range(x.ndim - 1))
+        scale, bias = self._scale_and_bias(params, x)
+        y, batch_mean, batch_var = normalize_batch(x, scale, bias, self.eps)
         unbiased = batch_var * (count / (count - 1))
-        moved = {"mean": self._move(mean, batch_mean), "var": self._move(var, unbiased)}
-        return self._normalize(params, x, batch_mean, batch_var), moved
+        return y, {"mean": self._move(mean, batch_mean), "var": self._move(var, unbiased)}
 
     def _move(self, old: jax.Array, batch: jax.Array) -> jax.Array:
         # No gradient flows through the statistics, and their dtype never changes.

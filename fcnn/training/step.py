@@ -20,6 +20,8 @@ Step = Callable[[TrainState, Any, jax.Array], tuple[TrainState, Metrics]]
 # The streams drawn from fold_in(key, number). A third one, ORDER, numbers epochs and not steps.
 PREPARE, DROPOUT, ORDER = 0, 1, 2
 
+SHORT = 2**14  # values: copying so few costs less than compiling a loop for them
+
 
 def train_step(
     model: Layer,
@@ -54,9 +56,9 @@ def train_step(
         decay^(t - i), normalised to sum to 1. This is the debiased average (Kingma & Ba 2015,
         section 3): the initial params have no weight in it and it is usable after any step. Batch
         norm statistics, an average themselves, are not averaged again: evaluate (ema, state).
-    skip_nonfinite: when the loss, a gradient or a new batch norm statistic is not finite, params,
-        state, opt_state and ema stay as they were; step advances, so the next step draws new
-        randomness.
+    skip_nonfinite: when the loss, the gradient's norm or a new batch norm statistic is not finite,
+        params, state, opt_state and ema stay as they were; step advances, so the next step draws
+        new randomness.
     dtype: the inputs are cast to it after prepare, and so the network computes in it; params,
         gradients, statistics, optimizer and loss stay float32.
 
@@ -135,14 +137,15 @@ def pure_step(
         params = optax.apply_updates(old.params, updates)
         new = TrainState(old.step + 1, params, state, opt_state, _average(old, params, ema_decay))
 
-        finite = _all_finite((value, grads, state))
+        norm = _norm(grads)
+        finite = jnp.isfinite(jnp.stack([value, norm])).all() & _all_finite(state)
         if skip_nonfinite:
             kept = jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
             new = kept._replace(step=new.step)
         metrics = {
             "loss": value.astype(jnp.float32),
             "accuracy": accuracy,
-            "grad_norm": optax.tree.norm(grads).astype(jnp.float32),
+            "grad_norm": norm,
             "finite": finite.astype(jnp.float32),
         }
         return new, metrics
@@ -198,5 +201,18 @@ def _average(old: TrainState, params: Any, decay: float | None) -> Any:
     return optax.incremental_update(params, old.ema, step_size)
 
 
-def _all_finite(tree: Any) -> jax.Array:
-    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+def _norm(grads: Any) -> jax.Array:
+    """The length of the gradient, float32. Short leaves are one vector: each leaf is a loop."""
+    leaves = [leaf.ravel() for leaf in jax.tree.leaves(grads)]
+    short = [leaf for leaf in leaves if leaf.size <= SHORT]
+    parts = [leaf for leaf in leaves if leaf.size > SHORT]
+    if short:
+        parts.append(jnp.concatenate(short))
+    squares = (jnp.square(part).sum().astype(jnp.float32) for part in parts)
+    return jnp.sqrt(sum(squares, start=jnp.zeros((), jnp.float32)))
+
+
+def _all_finite(state: Any) -> jax.Array:
+    """Whether every statistic is finite."""
+    leaves = [leaf.ravel() for leaf in jax.tree.leaves(state)]
+    return jnp.isfinite(jnp.concatenate(leaves)).all() if leaves else jnp.array(True)

@@ -1,21 +1,33 @@
-"""`python -m train.bench layers [--options]`: measure, print a table, keep the figures as JSON."""
+"""`python -m train.bench [models|layers] [--options]`: measure, print tables, keep the figures."""
 
-import contextlib
 import dataclasses
-import json
-import re
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
-from rich.table import Table
 
-from train import environment, files
+from train.errors import UserError
 
-NOISE = 1.05  # what is slower than lax by more is named at the end
+PROGRAM = "python -m train.bench"
+JsonPath = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Models:
+    """Whole networks: a training step, a forward pass, compilation, memory and import, for fcnn
+    and every other library that is installed."""
+
+    models: tuple[str, ...] = ("small", "lenet", "resnet18", "dwnet", "mobilenet_v2", "audio")
+    """Networks, of: small lenet resnet18 dwnet mobilenet_v2 resnet50 audio resnet152
+    resnet152_repeat."""
+    peers: tuple[str, ...] = ()
+    """Libraries, of: fcnn fcnn_scan flax haiku equinox keras torch torch_compiled; without any, all
+    that are installed."""
+    rounds: int = 11
+    """How often each is timed; the table shows medians."""
+    json: JsonPath = None
+    """Write every figure, with versions and hardware, to this file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,72 +38,32 @@ class Layers:
     """How often each is timed; the table shows medians."""
     only: str = ""
     """Just the layers whose name matches this regular expression."""
-    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    json: JsonPath = None
     """Write every figure, with versions and hardware, to this file."""
 
 
 def main(args: list[str]) -> int:
+    """Run the command line; returns the exit code."""
+    if not args or args[0] not in ("models", "layers", "-h", "--help"):
+        args = ["models", *args]
     settings = tyro.extras.subcommand_cli_from_dict(
-        {"layers": Layers}, args=args, prog="python -m train.bench"
+        {"models": Models, "layers": Layers}, args=args, prog=PROGRAM
     )
-    if settings.rounds < 1:
-        print("python -m train.bench: --rounds must be at least 1", file=sys.stderr)
+    try:
+        if settings.rounds < 1:
+            raise UserError("--rounds must be at least 1")
+        if isinstance(settings, Layers):
+            from train.bench import sweep
+
+            sweep.run(settings.rounds, settings.only, settings.json)
+        else:
+            from train.bench import networks
+
+            networks.run(settings.models, settings.peers, settings.rounds, settings.json)
+    except UserError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 2
-    return sweep(settings)
-
-
-def sweep(settings: Layers) -> int:
-    """Measure the layers; exit code 0, or 2 where none matches."""
-    from train.bench.configurations import LAYERS
-    from train.bench.layers import PASSES, measure
-
-    chosen = [layer for layer in LAYERS if re.search(settings.only, layer.name)]
-    if not chosen:
-        print(f"python -m train.bench: no layer matches {settings.only!r}", file=sys.stderr)
-        return 2
-    table = Table("layer", "x", "kernel", "pass")
-    for heading in ("fcnn ms", "lax ms", "lax/fcnn", "torch ms", "torch/fcnn"):
-        table.add_column(heading, justify="right")
-    results, slower = [], []
-    for number, layer in enumerate(chosen, 1):
-        print(f"{number}/{len(chosen)} {layer.name} {layer.x}", file=sys.stderr)
-        measured = measure(layer, settings.rounds)
-        results.append({**dataclasses.asdict(layer), "milliseconds": measured})
-        for name in PASSES:
-            medians = {who: figures["median"] for who, figures in measured[name].items()}
-            ours, laxs, torch = medians["fcnn"], medians["lax"], medians.get("torch")
-            if ours > NOISE * laxs:
-                slower.append(f"{layer.name} {layer.x} {name}: {ours / laxs:.2f}")
-            table.add_row(
-                layer.name, _shape(layer.x), _shape(layer.kernel), name,
-                f"{ours:.2f}", f"{laxs:.2f}", f"{laxs / ours:.2f}",
-                f"{torch:.2f}" if torch else "", f"{torch / ours:.2f}" if torch else "",
-            )  # fmt: skip
-    Console(width=132).print(table)
-    print(f"slower than lax by more than {NOISE - 1:.0%}: {len(slower)} of {3 * len(chosen)}")
-    for line in slower:
-        print(" ", line)
-    if settings.json:
-        files.write(settings.json, _record(settings, results))
     return 0
-
-
-def _record(settings: Layers, results: list) -> bytes:
-    versions = environment.versions()
-    with contextlib.suppress(PackageNotFoundError):
-        versions["torch"] = version("torch")
-    record = {
-        "command": f"python -m train.bench layers --rounds {settings.rounds}",
-        "versions": versions,
-        "hardware": environment.hardware(),
-        "layers": results,
-    }
-    rounded = json.loads(json.dumps(record), parse_float=lambda text: round(float(text), 4))
-    return json.dumps(rounded, indent=1).encode() + b"\n"
-
-
-def _shape(sizes: tuple[int, ...]) -> str:
-    return "x".join(map(str, sizes))
 
 
 if __name__ == "__main__":

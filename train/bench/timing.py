@@ -25,11 +25,17 @@ def interleaved(
     for _ in range(rounds):
         for name, run in contenders.items():
             taken[name].append(1e3 * _seconds(run, repeats[name]) / repeats[name])
+    return {name: spread(times) for name, times in taken.items()}
+
+
+def spread(times: list[float]) -> dict[str, float]:
+    """Median and quartiles.
+
+    >>> spread([1.0, 2.0, 3.0, 4.0, 9.0])
+    {'quarter': 2.0, 'median': 3.0, 'three_quarters': 4.0}
+    """
     figures = ("quarter", "median", "three_quarters")
-    return {
-        name: dict(zip(figures, np.percentile(times, (25, 50, 75)).tolist(), strict=True))
-        for name, times in taken.items()
-    }
+    return dict(zip(figures, np.percentile(times, (25, 50, 75)).tolist(), strict=True))
 
 
 def _seconds(run: Callable[[], Any], repeats: int) -> float:

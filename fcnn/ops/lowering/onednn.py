@@ -30,9 +30,9 @@ AVAILABLE = (
     and ".".join(version.__version__.split(".")[:2]) in VERSIONS
 )
 
-# The kernel's gradient takes as many images at a time as have this many values, 2 MiB: they stay in
+# The kernel's gradient takes as many images at a time as have this many values, 4 MiB: they stay in
 # a core's cache while every tap meets them. But at least this many images, over which it sums.
-VALUES, IMAGES = 2**19, 8
+VALUES, IMAGES = 2**20, 8
 
 
 def applies(dtype: jnp.dtype, ndim: int) -> bool:
