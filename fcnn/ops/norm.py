@@ -109,7 +109,8 @@ def normalize_batch(
 
     Source: Ioffe & Szegedy, "Batch normalization", arXiv:1502.03167, section 3.
     """
-    return _normalize_batch(x, scale, bias, eps)
+    y, mean, var = _normalize_batch(x, scale, bias, eps)
+    return y, mean, var
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -119,7 +120,7 @@ def _normalize_batch(x, scale, bias, eps: float):
 
 
 def _normalize_batch_fwd(x, scale, bias, eps: float):
-    y, mean, var = _normalize_batch(x, scale, bias, eps)
+    y, mean, var = normalize_batch(x, scale, bias, eps)
     return (y, mean, var), (x, scale, bias, mean, var)
 
 

@@ -88,7 +88,7 @@ def kernel_gradient(x: jax.Array, g: jax.Array, window: Window, taps: Sizes) -> 
     x = seen(x, taps, positions, window)
     if len(taps) < 3:
         return _exact_gradient(x, g, window)
-    inner = Window(*(fact[1:] for fact in window[:3]), groups=1)
+    inner = Window(window.stride[1:], window.pads[1:], window.dilation[1:], groups=1)
     span = (positions[0] - 1) * window.stride[0] + 1
 
     def planes(array):
