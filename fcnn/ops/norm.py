@@ -109,12 +109,11 @@ def normalize_batch(
 
     Source: Ioffe & Szegedy, "Batch normalization", arXiv:1502.03167, section 3.
     """
-    y, mean, var = _normalize_batch(x, scale, bias, eps)
-    return y, mean, var
+    return _normalize_batch(x, scale, bias, eps)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _normalize_batch(x, scale, bias, eps: float):
+def _normalize_batch(x, scale, bias, eps: float) -> tuple[jax.Array, jax.Array, jax.Array]:
     mean, var = moments(x, range(x.ndim - 1))
     return normalize(x, mean, var, scale, bias, eps), mean, var
 
