@@ -6,7 +6,8 @@ import time
 import pytest
 
 from train.bench import __main__ as bench
-from train.bench import configurations
+from train.bench import configurations, models
+from train.bench.compare import compare
 from train.bench.configurations import Layer
 from train.bench.layers import PASSES, measure
 from train.bench.timing import interleaved
@@ -62,9 +63,44 @@ def test_what_cannot_be_measured_is_one_line(capsys):
         "python -m train.bench: no layer matches 'no such layer'",
         "python -m train.bench: --rounds must be at least 1",
     ]
+    assert bench.main(["--models", "big"]) == 2
+    assert bench.main(["--models", "small", "--peers", "caffe"]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[0].startswith("python -m train.bench: no network 'big'; there are small, ")
+    assert errors[1].startswith("python -m train.bench: --peers: 'caffe' is none of fcnn, ")
 
 
 def test_the_sweep_has_sixty_different_layers():
     assert len(configurations.LAYERS) == len(set(configurations.LAYERS)) >= 60
     for layer in configurations.LAYERS:
         assert layer.x[-1] == layer.kernel[-2] * layer.groups
+
+
+def test_networks_are_compared_in_processes_of_their_own(tmp_path, capsys):
+    path = tmp_path / "models.json"
+    arguments = ["--models", "lenet", "--peers", "fcnn", "--rounds", "2", "--json", str(path)]
+    assert bench.main(arguments) == 0
+    record = json.loads(path.read_text())
+    measured = record["models"]["lenet"]["fcnn"]
+    assert measured["parameters"] == 61_706
+    assert measured["memory_mib"] > 100  # an interpreter with JAX is no smaller
+    for what in ("step", "forward"):
+        figures = measured[what]
+        assert 0 < figures["quarter"] <= figures["median"] <= figures["three_quarters"]
+    # The training step has the forward pass in it, and twice as much besides.
+    assert measured["step"]["median"] > measured["forward"]["median"]
+    assert "lenet, 128x28x28x1" in capsys.readouterr().out
+
+
+def test_a_contender_that_fails_is_named(monkeypatch):
+    monkeypatch.setitem(models.SUBJECTS, "gone", models.SUBJECTS["lenet"])
+    said = []
+    results = compare("gone", ["fcnn"], 1, said.append)  # the other process knows no such network
+    assert "gone" in results["fcnn"]["failed"]
+    assert any("fcnn failed" in line for line in said)
+
+
+def test_the_networks_are_those_of_the_catalogue():
+    assert models.subject("resnet18").classes == 10
+    for name in models.NAMES:
+        assert len(models.subject(name).shape) in (3, 4)

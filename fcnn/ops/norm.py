@@ -121,13 +121,13 @@ def normalize_batch(
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _normalize_batch(x, scale, bias, eps: float):
+def _normalize_batch(x, scale, bias, eps: float) -> tuple[jax.Array, jax.Array, jax.Array]:
     mean, var = moments(x, range(x.ndim - 1))
     return normalize(x, mean, var, scale, bias, eps), mean, var
 
 
 def _normalize_batch_fwd(x, scale, bias, eps: float):
-    y, mean, var = _normalize_batch(x, scale, bias, eps)
+    y, mean, var = normalize_batch(x, scale, bias, eps)
     return (y, mean, var), (x, scale, bias, mean, var)
 
 

@@ -1,4 +1,4 @@
-"""The networks that are compared, as fcnn's own descriptions; each peer rebuilds them from those."""
+"""The networks that are compared, as layers of fcnn; every peer rebuilds them from that."""
 
 from typing import NamedTuple
 

@@ -47,7 +47,7 @@ def walk(layer, x):
                 pads = layer.padding.lower()
             else:  # Keras knows names alone
                 x, pads = zeros(x, layer.padding, ndim), "valid"
-            facts = dict(strides=layer.stride, padding=pads, use_bias=layer.bias)
+            facts = {"strides": layer.stride, "padding": pads, "use_bias": layer.bias}
             size = each(layer.kernel_size, ndim)
             if isinstance(layer, fcnn.DepthwiseConv):
                 kind = {1: layers.DepthwiseConv1D, 2: layers.DepthwiseConv2D}[ndim]
