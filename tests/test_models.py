@@ -214,6 +214,7 @@ GOLDEN = {
     "vgg_bn": [0.838627, 0.115274, -0.363904, -0.226585, 0.132745],
     "resnet_basic": [-4.254958, 2.164723, -1.051554, 0.995418, -0.884784],
     "resnet_bottleneck": [-0.100273, -0.047882, 0.061061, 0.289897, 0.131415],
+    "resnet_repeat": [-1.283376, 0.769297, -0.185654, 0.438341, -0.521287],
     "wide_resnet": [1.021102, -0.199709, 0.950081, 1.961077, -0.944177],
     "mobilenet_v2": [-0.836807, 6.339249, 3.016035, 0.379689, 5.539798],
     "convnext": [-0.505417, -0.349337, -0.011462, 0.436719, 0.471638],
@@ -238,6 +239,23 @@ def test_golden_logits(name):
     # float32 sums in another order move the sixth digit; a wrong pad, axis or key moves the first
     np.testing.assert_allclose(logits[0], GOLDEN[name], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(from_features, logits, rtol=1e-5, atol=1e-6)  # float32 rounding
+
+
+def test_a_resnet_that_repeats_is_the_one_that_does_not():
+    config = ResNetConfig("basic", (3, 1), 4, 5, "cifar", repeat=True)
+    looped, plain = config.build(), dataclasses.replace(config, repeat=False).build()
+    x = images((4, 8, 8, 3))
+    params, state = looped.init(jax.random.key(0), x.shape)
+
+    def unstacked(tree):
+        first, rest = tree["stage1"]["0"], tree["stage1"]["rest"]
+        copies = {str(i + 1): jax.tree.map(lambda leaf, i=i: leaf[i], rest) for i in range(2)}
+        return {**tree, "stage1": {"0": first, **copies}}
+
+    wanted, _ = plain.apply(unstacked(params), unstacked(state), x, train=False)
+    logits, _ = looped.apply(params, state, x, train=False)
+    # XLA fuses a loop's body otherwise: the last digits of float32.
+    np.testing.assert_allclose(logits, wanted, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("block", ["basic", "bottleneck"])
