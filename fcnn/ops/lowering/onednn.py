@@ -114,9 +114,9 @@ def _exact_gradient(x, g, window: Window):
 
     together = max(IMAGES, VALUES // math.prod(x.shape[1:]))
     x, g = in_blocks((x, g), most=2 ** int(math.log2(together)))
-    start = jnp.zeros((*taps, x.shape[-1], g.shape[-1]), x.dtype)
     if len(x) == 1:
         return of_block(x[0], g[0])
+    start = jnp.zeros((*taps, x.shape[-1], g.shape[-1]), x.dtype)
     return lax.scan(lambda total, block: (total + of_block(*block), None), start, (x, g))[0]
 
 
