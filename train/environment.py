@@ -13,6 +13,7 @@ PACKAGES = (
     "optax",
     "numpy",
     "scikit-learn",
+    "pillow",
     "safetensors",
     "orbax-checkpoint",
 )
@@ -35,13 +36,27 @@ def hardware() -> dict[str, str | int]:
     return {
         "system": platform.platform(),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 0,
+        "cores": cores(),
         "backend": jax.default_backend(),
         "device": devices[0].device_kind,
         "devices": len(devices),
     }
+
+
+def cores() -> int:
+    """How many this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def memory() -> list[int]:
+    """The bytes of the machine's memory, and of a device's, as far as they are known."""
+    found = []
+    if hasattr(os, "sysconf"):  # not on Windows
+        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    return found if limit is None else [*found, limit]
 
 
 def _processor() -> str:

@@ -18,13 +18,13 @@ from fcnn.training import (
     init_train_state,
     train_step,
 )
-from train import devices, fit
+from train import devices, fit, streaming
 from train.data import Dataset
 from train.log import Terminal
 from train.optimizer import make_optimizer
 from train.prepare import prepare_of
 from train.recipe import Recipe
-from train.testing import test_of
+from train.testing import compile_test
 
 Measured = dict[str, jax.Array]
 
@@ -32,7 +32,8 @@ Measured = dict[str, jax.Array]
 class Program(NamedTuple):
     """Compiled functions, the same for every seed, and the lengths they were compiled for.
 
-    A training set here is a pair (images, labels) on the devices.
+    A training set here is a pair (images, labels) on the devices, or one that streams: then `order`
+    gives `Batches`, and `steps` and `repeat` take what they need from these alone.
     """
 
     mesh: Mesh
@@ -109,24 +110,31 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
     started = time.perf_counter()
     with fit.to_inputs_of(images.shape[1:]):
         ts, key = init(jnp.uint32(0))
-    like, like_key, train_set, test_set = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=devices.everywhere(mesh)),
-        (ts, key, data.train, data.test),
-    )
-    rows = jax.ShapeDtypeStruct(
-        (steps_per_epoch, batch_size), jnp.int32, sharding=devices.everywhere(mesh)
-    )
-    compiled_steps = (
-        jax.jit(
-            steps,
-            donate_argnums=0,
-            compiler_options=compiler_options(),
-            out_shardings=devices.everywhere(mesh),
+
+    def like_on_devices(arrays):
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=devices.everywhere(mesh)),
+            arrays,
         )
-        .lower(like, train_set, rows, like_key, jax.ShapeDtypeStruct((), jnp.int32))
-        .compile()
-    )
-    compiled_test = test_of(recipe, data, mesh).lower(like.params, like.state, test_set).compile()
+
+    like, like_key = like_on_devices((ts, key))
+    options = {
+        "donate_argnums": 0,
+        "compiler_options": compiler_options(),
+        "out_shardings": devices.everywhere(mesh),
+    }
+    if data.streams:
+        batch = streaming.batch_like(data.train, batch_size, mesh)
+        one_step = jax.jit(step, **options).lower(like, batch, like_key).compile()
+        training = streaming.training(
+            one_step, jax.jit(unguarded), order, data.train, steps_per_epoch, mesh
+        )
+    else:
+        train_set, rows = like_on_devices((data.train, jax.eval_shape(order, like_key, 0)))
+        count = jax.ShapeDtypeStruct((), jnp.int32)
+        lowered = jax.jit(steps, **options).lower(like, train_set, rows, like_key, count)
+        training = {"order": order, "steps": lowered.compile(), "repeat": repeat}
+    compiled_test = compile_test(recipe, data, mesh, like.params, like.state)
     kind = mesh.devices.flat[0].device_kind
     where = kind if mesh.size == 1 else f"{mesh.size}×{kind}"
     terminal.say(
@@ -141,8 +149,6 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
         steps_per_epoch=steps_per_epoch,
         like=like,
         init=init,
-        order=order,
-        steps=compiled_steps,
         test=compiled_test,
-        repeat=repeat,
+        **training,
     )

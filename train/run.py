@@ -1,6 +1,7 @@
 """One run in one folder: from its beginning, or its newest checkpoint, to its end."""
 
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,8 @@ def run(recipe: Recipe, place: Path, program: Program, data: Dataset, terminal: 
         only_one(saved / "lock"),
         on_signals() as stop,
         Checkpoints(saved, recipe.keep) as checkpoints,
+        closing(Training(recipe, place, program, data, checkpoints, terminal)) as training,
     ):
-        training = Training(recipe, place, program, data, checkpoints, terminal)
         if recipe.resume:
             training.resume()
         else:

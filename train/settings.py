@@ -15,6 +15,8 @@ FREE = (
     "data_dir",
     "data_file",
     "checksum",
+    "stream",
+    "workers",
     "progress",
     "devices",
     "checkpoint_every",

@@ -12,6 +12,7 @@ import numpy as np
 from train import devices, environment, folder, nonfinite, settings, tensorboard
 from train.checkpoint import Checkpoints, Record, key_from_json, key_to_json
 from train.data import Dataset
+from train.data.stream import Batches
 from train.errors import UserError
 from train.log import Line, Metrics, Terminal
 from train.pace import Pace
@@ -44,9 +45,15 @@ class Training:
         self.metrics = Metrics(place / folder.METRICS)
         self.events = tensorboard.Events(place, recipe.split)
         self.pace = Pace(recipe.checkpoint_every)
-        self.train_set, self.test_set = self._put((data.train, data.test))
+        splits = (data.train, data.test)
+        self.train_set, self.test_set = splits if data.streams else self._put(splits)
         self.tested: dict[str, jax.Array] | None = None  # what the last test gave
+        self.order: Any = None  # of the epoch that is going on
         self._begin()
+
+    def close(self) -> None:
+        """No more steps: what reads ahead for them ends."""
+        self._new_order()
 
     @property
     def epoch(self) -> int:
@@ -80,7 +87,7 @@ class Training:
             taken * self.recipe.batch_size / seconds,
         )
         if self.step == end:
-            self.order = None
+            self._new_order()
             record = self.progress.finish_epoch(
                 self.epoch, self.step, self.recipe.batch_size, self.test()
             )
@@ -148,7 +155,7 @@ class Training:
     def _begin(self) -> None:
         self.ts, self.key = self.program.init(jnp.uint32(self.recipe.seed))
         self.first_key = self.key
-        self.order: jax.Array | None = None
+        self._new_order()
         self.progress = Progress()
         self.step = self.rollbacks = self.tries = 0
         self.saved: int | None = None
@@ -156,11 +163,17 @@ class Training:
     def _take(self, ts: Any, record: Record) -> None:
         """Be where a checkpoint is, metrics.jsonl too."""
         self.ts, self.key = ts, self._put(key_from_json(record["key"]))
-        self.order = None
+        self._new_order()
         self.progress = Progress(**record["progress"])
         self.step, self.rollbacks = record["step"], record["rollbacks"]
         self.saved = self.step
         self._record_again()
+
+    def _new_order(self) -> None:
+        """The next step is not of the order that there is: another epoch, or another key."""
+        if isinstance(self.order, Batches):
+            self.order.close()
+        self.order = None
 
     def _record_again(self) -> None:
         """What was recorded of steps after this one is void."""

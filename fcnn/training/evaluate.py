@@ -17,13 +17,14 @@ def eval_step(
     *,
     prepare: Prepare | None = None,
     dtype: Any = jnp.float32,
+    logits: bool = False,
 ) -> Jitted:
     """One jitted batch of an evaluation: (params, state, (inputs, labels), mask) -> sums.
 
     mask (N,): true for the rows that count; a padded row may hold anything, nan too. Returns
     float32 scalars `loss`, `correct` and `count`, summed over those rows: add them up over the
     batches, then divide by count. With labels that are probabilities, correct compares
-    argmaxes.
+    argmaxes. With `logits`, also those of every row: `logits` (N, K), in dtype.
 
     prepare is called with key None and must treat each row by itself.
 
@@ -42,8 +43,9 @@ def eval_step(
         inputs, _ = pair(batch)
         if mask.shape != inputs.shape[:1]:
             raise ValueError(f"mask must have shape {inputs.shape[:1]}, got {mask.shape}")
-        losses, hits, _ = rows(params, state, batch)
-        return _sums(losses, hits, mask.astype(bool))
+        losses, hits, output = rows(params, state, batch)
+        sums = _sums(losses, hits, mask.astype(bool))
+        return sums | ({"logits": output} if logits else {})
 
     return Jitted(eval_step)
 

@@ -110,6 +110,7 @@ def compile_step(recipe: Recipe, data: Any) -> tuple[Any, Any, Any]:
 
     import jax
     import jax.numpy as jnp
+    import numpy as np
 
     from fcnn.training import cross_entropy, init_train_state, train_step
     from train import devices
@@ -117,7 +118,8 @@ def compile_step(recipe: Recipe, data: Any) -> tuple[Any, Any, Any]:
     from train.prepare import prepare_of
 
     images, labels = data.train
-    batch = jax.device_put((images[: recipe.batch_size], labels[: recipe.batch_size]))
+    first = np.asarray(images[: recipe.batch_size])  # decoded, where they stream
+    batch = jax.device_put((first, labels[: recipe.batch_size]))
     dtype = jnp.dtype(recipe.dtype)
     per_epoch = len(labels) // recipe.batch_size
     prepare = prepare_of(recipe, data, devices.mesh(1, recipe.batch_size))

@@ -1,11 +1,14 @@
-"""What every data source gives: two splits of images, sounds or series, in memory."""
+"""What every data source gives: two splits of images, sounds or series."""
 
 from typing import NamedTuple
 
 import numpy as np
 
+from train.data.stream import Streamed
+
 # (inputs (N, *S, C), labels (N,) int32)
 Split = tuple[np.ndarray, np.ndarray]
+StreamedSplit = tuple[Streamed, np.ndarray]
 
 
 class Dataset(NamedTuple):
@@ -20,11 +23,16 @@ class Dataset(NamedTuple):
         each other too much to be on both sides of `hold_out`; None where nothing is known.
     """
 
-    train: Split
-    test: Split
+    train: Split | StreamedSplit
+    test: Split | StreamedSplit
     white: float
     classes: tuple[str, ...]
     groups: np.ndarray | None = None
+
+    @property
+    def streams(self) -> bool:
+        """Whether its inputs stay on the disk, those of both splits."""
+        return isinstance(self.train[0], Streamed)
 
     @property
     def noun(self) -> str:

@@ -215,7 +215,7 @@ def check(data: Dataset | None) -> None:
     if data is None:
         return
     for inputs, labels in (data.train, data.test):
-        if inputs.dtype.name not in npz.WHITE or inputs.ndim < 3 or inputs.size == 0:
+        if inputs.dtype.name not in npz.WHITE or inputs.ndim < 3 or 0 in inputs.shape:
             raise AssertionError(f"inputs are {inputs.dtype} {inputs.shape}")
         if inputs.dtype.kind == "f" and not np.isfinite(inputs).all():
             raise AssertionError("inputs are not finite")

@@ -1,11 +1,13 @@
-"""ImageNet, or any folder of photographs in one folder for each class, that fits into memory.
+"""ImageNet, or any folder of photographs in one folder for each class.
 
     python -m train imagenet --data-dir FOLDER --dtype bfloat16
     python -m train imagenet --data-dir MINE --model.num-classes 3 --batch-size 32
 
-FOLDER holds train/<class>/*.jpg and val/<class>/*.jpg. All images are decoded once and kept as 150
-kB each, so this is for sets of up to a few ten thousand images. The settings follow torchvision's
-for ResNet-50; the accuracy has not been measured.
+FOLDER holds train/<class>/*.jpg and val/<class>/*.jpg. A decoded image takes 150 kB. Where all of
+them take less than a quarter of the memory, they are decoded once and lie on the device; else they
+stream: `--workers` threads decode each batch ahead of its step, which takes a core about 2 ms for a
+photograph of 500x375 pixels. Both train on the same images in the same order. The settings follow
+torchvision's for ResNet-50; the accuracy has not been measured.
 """
 
 import dataclasses
@@ -25,7 +27,7 @@ from train.recipe import Recipe
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Imagenet(Recipe):
-    """ImageNet, or a folder of photographs for each class, as far as they fit into memory."""
+    """ImageNet, or a folder of photographs for each class."""
 
     name: ClassVar[str] = "imagenet"
 
@@ -46,6 +48,11 @@ class Imagenet(Recipe):
     )
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Folder with the folders train, and val or test."""
+    stream: Literal["auto", "always", "never"] = "auto"
+    """Decode the images while they are trained on, batch by batch, instead of all before; auto:
+    where they would take more than a quarter of the memory of this machine or of a device."""
+    workers: int = 0
+    """Threads that decode images; 0: one for each core."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,13 +60,17 @@ class Imagenet(Recipe):
             if getattr(self, name) < 1:
                 option = "--" + name.replace("_", "-")
                 raise ValueError(f"{option} must be 1 or more, got {getattr(self, name)}")
+        if self.workers < 0:
+            raise ValueError(f"--workers must be 0 or more, got {self.workers}")
 
     def load(self, report: Callable[[str], None]) -> Dataset:
         from train.data import image_folder  # Pillow, which other recipes need not load
 
         if self.data_dir is None:
             raise UserError("imagenet needs --data-dir FOLDER: it may not be downloaded freely")
-        return image_folder.load(self.data_dir, self.size, report)
+        return image_folder.load(
+            self.data_dir, self.size, report, stream=self.stream, workers=self.workers
+        )
 
     def augment(self, key: jax.Array, images: jax.Array) -> jax.Array:
         crop_key, flip_key = jax.random.split(key)

@@ -1,0 +1,99 @@
+"""Training and testing on inputs that stream: what a `Program` has for them, batch by batch.
+
+Its functions for a set on the devices have the same arguments and results.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from fcnn.training import TrainState
+from train import devices
+from train.data.dataset import Split, StreamedSplit
+from train.data.stream import Batches, Streamed
+
+
+def batch_like(
+    split: Split | StreamedSplit, batch_size: int, mesh: Mesh
+) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """What a batch (inputs, labels) of the split is like, spread over the devices."""
+    return tuple(
+        jax.ShapeDtypeStruct(
+            (batch_size, *part.shape[1:]), part.dtype, sharding=devices.split(mesh)
+        )
+        for part in split
+    )
+
+
+def batches(split: Split | StreamedSplit, rows: Any, mesh: Mesh) -> Batches:
+    """The batches of a split that streams; rows (batches, batch_size) says what is in each."""
+    inputs, labels = split
+    assert isinstance(inputs, Streamed)
+    return Batches(inputs, labels, np.asarray(rows), devices.split(mesh))
+
+
+def training(
+    step: Callable,
+    unguarded: Callable,
+    order: Callable,
+    split: Split | StreamedSplit,
+    per_epoch: int,
+    mesh: Mesh,
+) -> dict[str, Callable]:
+    """`order`, `steps` and `repeat` of a `Program`, for a training split that streams.
+
+    step, unguarded: (train_state, batch, key) -> train_state, metrics. order: that of a set on the
+    devices.
+    """
+
+    def batches_of(key: jax.Array, first: Any) -> Batches:
+        return batches(split, order(key, first), mesh)
+
+    def steps(ts: TrainState, _: Any, epoch: Batches, key: jax.Array, count: Any):
+        first = int(ts.step) % per_epoch
+        measured = []
+        for index in range(first, first + int(count)):
+            ts, got = step(ts, epoch[index], key)
+            measured.append(jax.device_get(got))  # meanwhile the next batch is on its way
+            if measured[-1]["finite"] != 1.0:
+                break
+        names = ("loss", "accuracy", "finite")
+        columns = {name: np.array([got[name] for got in measured]) for name in names}
+        return ts, columns, len(measured)
+
+    def repeat(ts: TrainState, _: Any, epoch: Batches, key: jax.Array) -> TrainState:
+        return unguarded(ts, epoch[int(ts.step) % per_epoch], key)[0]
+
+    return {"order": batches_of, "steps": steps, "repeat": repeat}
+
+
+def test_with(step: Callable, batch_size: int, mesh: Mesh) -> Callable:
+    """`Program.test` out of a compiled `fcnn.training.eval_step` that gives the logits too.
+
+    The last batch is filled up with copies of the last input, which are masked out.
+    """
+
+    def test(params: Any, state: Any, split: StreamedSplit) -> dict[str, Any]:
+        count = len(split[1])
+        index = np.arange(-(-count // batch_size) * batch_size).reshape(-1, batch_size)
+        total = {name: np.float32(0) for name in ("loss", "correct", "count")}
+        logits = []
+        with closing(batches(split, np.minimum(index, count - 1), mesh)) as parts:
+            for number, mask in enumerate(index < count):
+                got = jax.device_get(step(params, state, parts[number], mask))
+                total = {name: total[name] + got[name] for name in total}
+                logits.append(got["logits"])
+        outputs = np.concatenate(logits)[:count]
+        return {
+            "loss": total["loss"] / total["count"],
+            "accuracy": total["correct"] / total["count"],
+            "count": total["count"],
+            "predictions": outputs.astype(np.float32).argmax(axis=-1).astype(np.int32),
+            "logits": outputs,
+        }
+
+    return test
