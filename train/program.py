@@ -32,8 +32,8 @@ Measured = dict[str, jax.Array]
 class Program(NamedTuple):
     """Compiled functions, the same for every seed, and the lengths they were compiled for.
 
-    A training set here is a pair (images, labels) on the devices, or one that streams: then `order`
-    gives `Batches`, and `steps` and `repeat` take what they need from these alone.
+    A training set here is a pair (images, labels) on the devices. Where it streams, `steps` and
+    `repeat` have no use for it, and take the `Batches` of the epoch for its order.
     """
 
     mesh: Mesh
@@ -126,14 +126,12 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
     if data.streams:
         batch = streaming.batch_like(data.train, batch_size, mesh)
         one_step = jax.jit(step, **options).lower(like, batch, like_key).compile()
-        training = streaming.training(
-            one_step, jax.jit(unguarded), order, data.train, steps_per_epoch, mesh
-        )
+        training = streaming.training(one_step, jax.jit(unguarded), steps_per_epoch)
     else:
         train_set, rows = like_on_devices((data.train, jax.eval_shape(order, like_key, 0)))
         count = jax.ShapeDtypeStruct((), jnp.int32)
         lowered = jax.jit(steps, **options).lower(like, train_set, rows, like_key, count)
-        training = {"order": order, "steps": lowered.compile(), "repeat": repeat}
+        training = {"steps": lowered.compile(), "repeat": repeat}
     compiled_test = compile_test(recipe, data, mesh, like.params, like.state)
     kind = mesh.devices.flat[0].device_kind
     where = kind if mesh.size == 1 else f"{mesh.size}×{kind}"
@@ -149,6 +147,7 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
         steps_per_epoch=steps_per_epoch,
         like=like,
         init=init,
+        order=order,
         test=compiled_test,
         **training,
     )

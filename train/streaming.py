@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from fcnn.training import TrainState
 from train import devices
 from train.data.dataset import Split, StreamedSplit
-from train.data.stream import Batches, Streamed
+from train.data.stream import Batches
 
 
 def batch_like(
@@ -29,29 +29,16 @@ def batch_like(
     )
 
 
-def batches(split: Split | StreamedSplit, rows: Any, mesh: Mesh) -> Batches:
+def batches(split: StreamedSplit, rows: Any, mesh: Mesh) -> Batches:
     """The batches of a split that streams; rows (batches, batch_size) says what is in each."""
-    inputs, labels = split
-    assert isinstance(inputs, Streamed)
-    return Batches(inputs, labels, np.asarray(rows), devices.split(mesh))
+    return Batches(*split, np.asarray(rows), devices.split(mesh))
 
 
-def training(
-    step: Callable,
-    unguarded: Callable,
-    order: Callable,
-    split: Split | StreamedSplit,
-    per_epoch: int,
-    mesh: Mesh,
-) -> dict[str, Callable]:
-    """`order`, `steps` and `repeat` of a `Program`, for a training split that streams.
+def training(step: Callable, unguarded: Callable, per_epoch: int) -> dict[str, Callable]:
+    """`steps` and `repeat` of a `Program`, which take the epoch's `Batches` for its order.
 
-    step, unguarded: (train_state, batch, key) -> train_state, metrics. order: that of a set on the
-    devices.
+    step, unguarded: (train_state, batch, key) -> train_state, metrics.
     """
-
-    def batches_of(key: jax.Array, first: Any) -> Batches:
-        return batches(split, order(key, first), mesh)
 
     def steps(ts: TrainState, _: Any, epoch: Batches, key: jax.Array, count: Any):
         first = int(ts.step) % per_epoch
@@ -68,7 +55,7 @@ def training(
     def repeat(ts: TrainState, _: Any, epoch: Batches, key: jax.Array) -> TrainState:
         return unguarded(ts, epoch[int(ts.step) % per_epoch], key)[0]
 
-    return {"order": batches_of, "steps": steps, "repeat": repeat}
+    return {"steps": steps, "repeat": repeat}
 
 
 def test_with(step: Callable, batch_size: int, mesh: Mesh) -> Callable:

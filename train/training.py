@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from train import devices, environment, folder, nonfinite, settings, tensorboard
+from train import devices, environment, folder, nonfinite, settings, streaming, tensorboard
 from train.checkpoint import Checkpoints, Record, key_from_json, key_to_json
 from train.data import Dataset
-from train.data.stream import Batches
 from train.errors import UserError
 from train.log import Line, Metrics, Terminal
 from train.pace import Pace
@@ -45,8 +44,9 @@ class Training:
         self.metrics = Metrics(place / folder.METRICS)
         self.events = tensorboard.Events(place, recipe.split)
         self.pace = Pace(recipe.checkpoint_every)
-        splits = (data.train, data.test)
-        self.train_set, self.test_set = splits if data.streams else self._put(splits)
+        self.streams = data.streams
+        splits: Any = (data.train, data.test)
+        self.train_set, self.test_set = splits if self.streams else self._put(splits)
         self.tested: dict[str, jax.Array] | None = None  # what the last test gave
         self.order: Any = None  # of the epoch that is going on
         self._begin()
@@ -66,7 +66,7 @@ class Training:
         first = self.step - self.step % per_epoch
         end = min(first + per_epoch, self.program.total_steps)
         if self.order is None:
-            self.order = self.program.order(self.key, jnp.int32(first))
+            self.order = self._order(first)
         count = self.pace.steps(self.step, end - self.step)
         started = time.perf_counter()
         self.ts, measured, taken = self.program.steps(
@@ -169,10 +169,17 @@ class Training:
         self.saved = self.step
         self._record_again()
 
+    def _order(self, first: int) -> Any:
+        """Which images are in the batches of the epoch that begins at step `first`."""
+        rows = self.program.order(self.key, jnp.int32(first))
+        if not self.streams:
+            return rows
+        return streaming.batches(self.train_set, rows, self.program.mesh)
+
     def _new_order(self) -> None:
         """The next step is not of the order that there is: another epoch, or another key."""
-        if isinstance(self.order, Batches):
-            self.order.close()
+        if self.streams and self.order is not None:
+            self.order.close()  # it reads ahead
         self.order = None
 
     def _record_again(self) -> None:
