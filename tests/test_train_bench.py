@@ -1,4 +1,4 @@
-"""The sweep over layers: right answers, figures in order, a file that says where they come from."""
+"""What is measured: right answers, figures in order, a file that says where they come from."""
 
 import json
 import time
@@ -6,7 +6,7 @@ import time
 import pytest
 
 from train.bench import __main__ as bench
-from train.bench import configurations, models
+from train.bench import configurations, inputs, models
 from train.bench.compare import compare
 from train.bench.configurations import Layer
 from train.bench.layers import PASSES, measure
@@ -68,6 +68,13 @@ def test_what_cannot_be_measured_is_one_line(capsys):
     errors = capsys.readouterr().err.splitlines()
     assert errors[0].startswith("python -m train.bench: no network 'big'; there are small, ")
     assert errors[1].startswith("python -m train.bench: --peers: 'caffe' is none of fcnn, ")
+    assert bench.main(["input", "--recipes", "imagenet"]) == 2
+    assert bench.main(["input", "--workers", "0"]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[0].endswith(
+        "no input of 'imagenet' is measured; there are digits, mnist, cifar10"
+    )
+    assert errors[1].endswith("--steps and --workers must be at least 1")
 
 
 def test_the_sweep_has_sixty_different_layers():
@@ -98,6 +105,25 @@ def test_a_contender_that_fails_is_named(monkeypatch):
     results = compare("gone", ["fcnn"], 1, said.append)  # the other process knows no such network
     assert "gone" in results["fcnn"]["failed"]
     assert any("fcnn failed" in line for line in said)
+
+
+def test_the_input_is_compared_with_steps_on_one_batch(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(inputs, "FILES", 32)
+    path = tmp_path / "input.json"
+    options = "--recipes digits --steps 2 --rounds 1 --workers 1 2 --json"
+    assert bench.main(["input", *options.split(), str(path)]) == 0
+    record = json.loads(path.read_text())
+    digits = record["resident"]["digits"]
+    taken = {name: figures["median"] for name, figures in digits["milliseconds"].items()}
+    pipeline, fixed = taken["pipeline"] / 2 + taken["order"] / (1437 // 64), taken["fixed"] / 2
+    assert digits["pipeline_per_second"] == pytest.approx(64e3 / pipeline, rel=1e-3)
+    assert digits["share"] == pytest.approx(fixed / pipeline, abs=1e-3)
+    for workers in ("1", "2"):
+        figures = record["streamed"][workers]
+        assert figures["per_second"] == pytest.approx(32e3 / figures["median"], rel=1e-3)
+    printed = capsys.readouterr().out
+    assert f"{digits['share']:.1%}" in printed
+    assert "JPEG of 500x375, to 224x224" in printed
 
 
 def test_the_networks_are_those_of_the_catalogue():

@@ -72,6 +72,16 @@ def test_each_example_weighs_one_thirteenth(numbers, position):
     np.testing.assert_allclose(result["loss"], 1 / 13, rtol=1e-6)
 
 
+def test_a_step_gives_the_logits_of_all_its_rows(numbers):
+    inputs, labels = dataset(6)
+    expected, _ = MODEL.apply(*numbers, jnp.asarray(inputs), train=False)
+    mask = np.arange(6) < 4
+    plain = eval_step(MODEL)(*numbers, (inputs, labels), mask)
+    result = eval_step(MODEL, logits=True)(*numbers, (inputs, labels), mask)
+    np.testing.assert_allclose(result.pop("logits"), expected, rtol=CLOSE, atol=CLOSE)
+    assert result == plain
+
+
 def test_padded_rows_never_matter(numbers):
     inputs, labels = dataset(8)
     losses, hits, _ = direct(numbers, inputs[:5], labels[:5])

@@ -29,7 +29,7 @@ def batch_like(
     )
 
 
-def batches(split: StreamedSplit, rows: Any, mesh: Mesh) -> Batches:
+def batches(split: Any, rows: Any, mesh: Mesh) -> Batches:
     """The batches of a split that streams; rows (batches, batch_size) says what is in each."""
     return Batches(*split, np.asarray(rows), devices.split(mesh))
 
@@ -64,7 +64,7 @@ def test_with(step: Callable, batch_size: int, mesh: Mesh) -> Callable:
     The last batch is filled up with copies of the last input, which are masked out.
     """
 
-    def test(params: Any, state: Any, split: StreamedSplit) -> dict[str, Any]:
+    def test(params: Any, state: Any, split: Any) -> dict[str, Any]:
         count = len(split[1])
         index = np.arange(-(-count // batch_size) * batch_size).reshape(-1, batch_size)
         total = {name: np.float32(0) for name in ("loss", "correct", "count")}

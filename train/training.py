@@ -45,7 +45,7 @@ class Training:
         self.events = tensorboard.Events(place, recipe.split)
         self.pace = Pace(recipe.checkpoint_every)
         self.streams = data.streams
-        splits: Any = (data.train, data.test)
+        splits = (data.train, data.test)
         self.train_set, self.test_set = splits if self.streams else self._put(splits)
         self.tested: dict[str, jax.Array] | None = None  # what the last test gave
         self.order: Any = None  # of the epoch that is going on

@@ -1,4 +1,4 @@
-"""`python -m train.bench [models|layers] [--options]`: measure, print tables, keep the figures."""
+"""`python -m train.bench [models|layers|input] [--options]`: measure, print, keep the figures."""
 
 import dataclasses
 import sys
@@ -42,12 +42,29 @@ class Layers:
     """Write every figure, with versions and hardware, to this file."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """Whether the input holds up the step: images/s of training against those of the same steps on
+    one batch, and JPEG files a second out of a folder that streams."""
+
+    recipes: tuple[str, ...] = ("digits", "mnist", "cifar10")
+    """Recipes whose training set lies on the device, of: digits mnist cifar10."""
+    workers: tuple[int, ...] = (1, 2, 4)
+    """Numbers of threads that decode JPEG files."""
+    steps: int = 20
+    """How many steps are timed at once."""
+    rounds: int = 11
+    """How often each is timed; the table shows medians."""
+    json: JsonPath = None
+    """Write every figure, with versions and hardware, to this file."""
+
+
 def main(args: list[str]) -> int:
     """Run the command line; returns the exit code."""
-    if not args or args[0] not in ("models", "layers", "-h", "--help"):
+    if not args or args[0] not in ("models", "layers", "input", "-h", "--help"):
         args = ["models", *args]
     settings = tyro.extras.subcommand_cli_from_dict(
-        {"models": Models, "layers": Layers}, args=args, prog=PROGRAM
+        {"models": Models, "layers": Layers, "input": Input}, args=args, prog=PROGRAM
     )
     try:
         if settings.rounds < 1:
@@ -56,6 +73,12 @@ def main(args: list[str]) -> int:
             from train.bench import sweep
 
             sweep.run(settings.rounds, settings.only, settings.json)
+        elif isinstance(settings, Input):
+            from train.bench import inputs
+
+            inputs.run(
+                settings.recipes, settings.workers, settings.steps, settings.rounds, settings.json
+            )
         else:
             from train.bench import networks
 

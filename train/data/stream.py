@@ -1,8 +1,9 @@
 """Inputs that stay on the disk: Grain's workers read them, batch after batch, ahead of the steps.
 
-The workers are threads. Pillow decodes and scales without Python's lock, nine tenths of the time
-that an image takes, so threads scale to about ten cores as processes would; they start at once,
-and none can die unheard: what goes wrong in one is raised where its batch is asked for.
+The workers are threads. Pillow decodes and scales without Python's lock, which is held for an
+eighth of the time that a photograph takes, so up to about eight of them work like as many
+processes; and they start at once, and none dies unheard: what goes wrong in one is raised where
+its batch is asked for.
 """
 
 from collections.abc import Callable, Iterator, Sequence
