@@ -295,6 +295,40 @@ def test_a_signal_while_the_next_batch_is_waited_for(recipe, compiled, alone, tm
     same(place, alone, program)
 
 
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_signal_in_a_test_stops_between_two_batches(
+    recipe, compiled, tmp_path, monkeypatch, epoch
+):
+    program, data = compiled
+    images, labels = data.test
+    monkeypatch.setattr(testing, "MOST_IN_BATCH", 4)
+    reads = []
+
+    def read(path):
+        reads.append(path)
+        if len(reads) == (epoch - 1) * VAL + 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+        return images.read(path)
+
+    slow = Streamed(images.files, read, images.shape[1:], images.dtype, 1)
+    ts, step = program.like, epoch * PER_EPOCH
+    small = testing.compile_test(recipe, data, MESH, ts.params, ts.state)
+    program = program._replace(test=small)
+    alone, place = tmp_path / "alone", tmp_path / "run"
+    go(alone, (program, data), recipe=recipe)
+    with pytest.raises(StoppedError, match=rf"SIGTERM at step {step} \(epoch {epoch}\); saved "):
+        go(place, (program, data._replace(test=(slow, labels))), recipe=recipe)
+    assert len(reads) < epoch * VAL
+    said = go(place, (program, data), recipe=recipe, resume=True)
+    assert said[0].startswith(f"resumed at step {step} (epoch {epoch})")
+    assert lines(place) == lines(alone)
+    files = [each / folder.WEIGHTS for each in (place, alone)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    if epoch < 3:  # else the last checkpoint is the one before the test
+        same(place, alone, program)
+
+
 def test_numbers_that_are_not_finite_stop_or_roll_back(recipe, compiled, tmp_path):
     recipe = dataclasses.replace(recipe, seed=2)
     key = compiled[0].init(jnp.uint32(2))[1]

@@ -15,6 +15,7 @@ from train.log import Terminal
 from train.program import Program
 from train.recipe import Recipe
 from train.stop import on_signals
+from train.streaming import InterruptedTestError
 from train.training import Training
 
 
@@ -39,17 +40,23 @@ def run(recipe: Recipe, place: Path, program: Program, data: Dataset, terminal: 
         only_one(saved / "lock"),
         on_signals() as stop,
         Checkpoints(saved, recipe.keep) as checkpoints,
-        closing(Training(recipe, place, program, data, checkpoints, terminal)) as training,
+        closing(Training(recipe, place, program, data, checkpoints, terminal, stop)) as training,
     ):
         if recipe.resume:
             training.resume()
         else:
             files.write(place / folder.CONFIG, folder.describe(recipe, training.ts.params, data))
         with terminal.progress(epochs, recipe.split) as line:
-            while training.step < program.total_steps:
-                if stop.requested:
-                    _stop(training, stop.requested)
-                training.advance(line)
+            try:
+                while not training.done:
+                    if stop.requested:
+                        _stop(training, stop.requested)
+                    training.advance(line)
+                if training.tested is None:  # resumed after its last step
+                    training.test()
+            except InterruptedTestError:
+                assert stop.requested
+                _stop(training, stop.requested)
         return _finish(training, data)
 
 
@@ -69,7 +76,8 @@ def _finish(training: Training, data: Dataset) -> float:
     """The last checkpoint, the weights, the pictures, the page and the last lines."""
     recipe, place, history = training.recipe, training.place, training.progress.history
     training.save()
-    tested = training.tested or training.test()  # there is none if resumed after its last step
+    tested = training.tested
+    assert tested is not None
     labels, predictions = data.test[1], np.asarray(tested["predictions"])
     accuracy = float(np.mean(labels == predictions))
     title = f"{recipe.name}, seed {recipe.seed}: {recipe.split} accuracy {accuracy:.2%}"

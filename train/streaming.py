@@ -15,6 +15,11 @@ from fcnn.training import TrainState
 from train import devices
 from train.data.dataset import Split, StreamedSplit
 from train.data.stream import Batches
+from train.stop import Stop
+
+
+class InterruptedTestError(Exception):
+    """A test was not finished, because a signal asked to stop."""
 
 
 def batch_like(
@@ -31,7 +36,8 @@ def batch_like(
 
 def batches(split: Any, rows: Any, mesh: Mesh) -> Batches:
     """The batches of a split that streams; rows (batches, batch_size) says what is in each."""
-    return Batches(*split, np.asarray(rows), devices.split(mesh))
+    inputs, labels = split
+    return Batches(inputs, labels, np.asarray(rows), devices.split(mesh))
 
 
 def training(step: Callable, unguarded: Callable, per_epoch: int) -> dict[str, Callable]:
@@ -61,16 +67,19 @@ def training(step: Callable, unguarded: Callable, per_epoch: int) -> dict[str, C
 def test_with(step: Callable, batch_size: int, mesh: Mesh) -> Callable:
     """`Program.test` out of a compiled `fcnn.training.eval_step` that gives the logits too.
 
-    The last batch is filled up with copies of the last input, which are masked out.
+    The last batch is filled up with copies of the last input, which are masked out. It may take
+    long, so it raises InterruptedTestError between two batches when a `stop` is requested.
     """
 
-    def test(params: Any, state: Any, split: Any) -> dict[str, Any]:
+    def test(params: Any, state: Any, split: Any, stop: Stop | None = None) -> dict[str, Any]:
         count = len(split[1])
         index = np.arange(-(-count // batch_size) * batch_size).reshape(-1, batch_size)
         total = {name: np.float32(0) for name in ("loss", "correct", "count")}
         logits = []
         with closing(batches(split, np.minimum(index, count - 1), mesh)) as parts:
             for number, mask in enumerate(index < count):
+                if stop is not None and stop.requested:
+                    raise InterruptedTestError
                 got = jax.device_get(step(params, state, parts[number], mask))
                 total = {name: total[name] + got[name] for name in total}
                 logits.append(got["logits"])

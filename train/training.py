@@ -18,6 +18,7 @@ from train.pace import Pace
 from train.program import Program
 from train.progress import Progress
 from train.recipe import Recipe
+from train.stop import Stop
 
 MOST_SKIPPED = 10  # steps in a row
 MOST_ROLLBACKS = 3  # to the same checkpoint
@@ -38,9 +39,10 @@ class Training:
         data: Dataset,
         checkpoints: Checkpoints,
         terminal: Terminal,
+        stop: Stop,
     ) -> None:
         self.recipe, self.place, self.program, self.terminal = recipe, place, program, terminal
-        self.checkpoints = checkpoints
+        self.checkpoints, self.stop = checkpoints, stop
         self.metrics = Metrics(place / folder.METRICS)
         self.events = tensorboard.Events(place, recipe.split)
         self.pace = Pace(recipe.checkpoint_every)
@@ -60,8 +62,40 @@ class Training:
         """The number, from 1, of the epoch that the last step was in."""
         return max(self.step - 1, 0) // self.program.steps_per_epoch + 1
 
+    @property
+    def done(self) -> bool:
+        """Whether every step is taken and every epoch is recorded."""
+        return self.step == self.program.total_steps and not self._untested
+
+    @property
+    def _untested(self) -> bool:
+        """Whether the last step has ended an epoch which is not recorded yet."""
+        history = self.progress.history
+        recorded = history[-1]["step"] if history else 0
+        ends = self.step % self.program.steps_per_epoch == 0
+        return self.step > recorded and (ends or self.step == self.program.total_steps)
+
     def advance(self, line: Line) -> None:
-        """Take some steps; at the end of an epoch test and record it; save if that is due."""
+        """Take some steps; at the end of an epoch test and record it; save if that is due.
+
+        A test that is interrupted is made again by the next call, or after a resume.
+        """
+        if not self._untested and not self._take_steps(line):
+            return
+        epoch_ends = self._untested
+        if epoch_ends:
+            record = self.progress.finish_epoch(
+                self.epoch, self.step, self.recipe.batch_size, self.test()
+            )
+            self.metrics.append(record)
+            self.events.append(record)
+            line.epoch(record)
+        self.checkpoints.poll()
+        if self.pace.due(self.step, epoch_ends, self.checkpoints.cost):
+            self.save()
+
+    def _take_steps(self, line: Line) -> bool:
+        """Some steps of the epoch that is going on; False if they led back to a checkpoint."""
         per_epoch = self.program.steps_per_epoch
         first = self.step - self.step % per_epoch
         end = min(first + per_epoch, self.program.total_steps)
@@ -79,7 +113,7 @@ class Training:
         self.progress.add(measured, seconds)
         self.step += taken
         if not measured["finite"][-1] and self._not_finite(measured["loss"][-1]):
-            return
+            return False
         line.update(
             self.step / per_epoch,
             float(measured["loss"].mean()),
@@ -88,19 +122,12 @@ class Training:
         )
         if self.step == end:
             self._new_order()
-            record = self.progress.finish_epoch(
-                self.epoch, self.step, self.recipe.batch_size, self.test()
-            )
-            self.metrics.append(record)
-            self.events.append(record)
-            line.epoch(record)
-        self.checkpoints.poll()
-        if self.pace.due(self.step, self.step == end, self.checkpoints.cost):
-            self.save()
+        return True
 
     def test(self) -> dict[str, jax.Array]:
         """Loss, accuracy, predictions and logits on the whole test split."""
-        self.tested = self.program.test(self.ts.params, self.ts.state, self.test_set)
+        stop = (self.stop,) if self.streams else ()  # on the devices it is one call
+        self.tested = self.program.test(self.ts.params, self.ts.state, self.test_set, *stop)
         return self.tested
 
     def save(self) -> None:
