@@ -114,7 +114,7 @@ def main(place: Path) -> None:
 
     def runs(name: str) -> list[str]:
         (place / name).mkdir()
-        return ["wide", "--runs-dir", str(place / name / "runs"), "--checkpoint-every", "5"]
+        return ["wide", "--runs-dir", str(place / name / "runs"), "--checkpoint-every", "9"]
 
     def alone(name: str, options: list[str]) -> int:
         return wait(start(place / name / "0.log", lambda: command_line(options)))
