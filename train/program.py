@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
+from jax.typing import ArrayLike
 
 from fcnn import tree
 from fcnn.training import (
@@ -40,9 +42,9 @@ class Program(NamedTuple):
     steps_per_epoch: int
     like: TrainState  # shapes, dtypes and places on the devices
     # seed -> train_state, key of the run
-    init: Callable[[jax.Array], tuple[TrainState, jax.Array]]
+    init: Callable[[ArrayLike], tuple[TrainState, jax.Array]]
     # key, first step of an epoch -> (steps_per_epoch, batch_size)
-    order: Callable[[jax.Array, jax.Array], jax.Array]
+    order: Callable[[jax.Array, ArrayLike], jax.Array]
     # train_state, training set, order of the epoch, key, n -> train_state, metrics, steps taken
     steps: Callable[..., tuple[TrainState, Measured, jax.Array]]
     # params, state, test set -> what `fcnn.training.evaluate` gives, with the logits
@@ -57,7 +59,7 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
     batch_size, dtype = recipe.batch_size, jnp.dtype(recipe.dtype)
     steps_per_epoch = len(labels) // batch_size
     total_steps = recipe.steps or recipe.epochs * steps_per_epoch
-    model = recipe.model.build()
+    model = devices.spread(recipe.model.build(), mesh)
     optimizer = make_optimizer(recipe, total_steps, steps_per_epoch)
     loss = functools.partial(cross_entropy, label_smoothing=recipe.label_smoothing)
 
@@ -66,8 +68,7 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
     step = train_step(model, optimizer, loss, prepare=prepare, skip_nonfinite=skip, dtype=dtype)
     unguarded = train_step(model, optimizer, loss, prepare=prepare, dtype=dtype)
 
-    @functools.partial(jax.jit, out_shardings=devices.everywhere(mesh))
-    def init(seed: jax.Array) -> tuple[TrainState, jax.Array]:
+    def fresh(seed: jax.Array) -> tuple[TrainState, jax.Array]:
         init_key, run_key = jax.random.split(jax.random.key(seed))
         x = jax.ShapeDtypeStruct((batch_size, *images.shape[1:]), dtype)
         return init_train_state(model, optimizer, init_key, x), run_key
@@ -93,6 +94,7 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
             ts, measured, taken, _ = carry
             row = order[ts.step % steps_per_epoch]
             ts, got = step(ts, (images[row], labels[row]), key)
+            ts = jax.lax.with_sharding_constraint(ts, stored)
             measured = {name: values.at[taken].set(got[name]) for name, values in measured.items()}
             return ts, measured, taken + 1, got["finite"] == 1.0
 
@@ -100,33 +102,41 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
         ts, measured, taken, _ = jax.lax.while_loop(more, one, start)
         return ts, measured, taken
 
-    @jax.jit
     def repeat(ts, dataset, order, key):
         images, labels = dataset
         row = order[ts.step % steps_per_epoch]
         return unguarded(ts, (images[row], labels[row]), key)[0]
 
     started = time.perf_counter()
+    everywhere = devices.everywhere(mesh)
     with fit.to_inputs_of(images.shape[1:]):
-        ts, key = init(jnp.uint32(0))
+        stored = devices.stored(mesh, jax.eval_shape(fresh, np.uint32(0))[0])
+    init = jax.jit(fresh, out_shardings=(stored, everywhere))
     like, like_key, train_set, test_set = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=devices.everywhere(mesh)),
-        (ts, key, data.train, data.test),
+        lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+        (*init(np.uint32(0)), data.train, data.test),
+        (stored, everywhere, (everywhere, everywhere), (everywhere, everywhere)),
     )
-    rows = jax.ShapeDtypeStruct(
-        (steps_per_epoch, batch_size), jnp.int32, sharding=devices.everywhere(mesh)
-    )
+    rows = jax.ShapeDtypeStruct((steps_per_epoch, batch_size), jnp.int32, sharding=everywhere)
     compiled_steps = (
         jax.jit(
             steps,
             donate_argnums=0,
             compiler_options=compiler_options(),
-            out_shardings=devices.everywhere(mesh),
+            out_shardings=(stored, everywhere, everywhere),
         )
         .lower(like, train_set, rows, like_key, jax.ShapeDtypeStruct((), jnp.int32))
         .compile()
     )
-    compiled_test = test_of(recipe, data, mesh).lower(like.params, like.state, test_set).compile()
+    compiled_test = (
+        jax.jit(
+            test_of(recipe, data, mesh),
+            compiler_options=compiler_options(),
+            out_shardings=everywhere,
+        )
+        .lower(like.params, like.state, test_set)
+        .compile()
+    )
     kind = mesh.devices.flat[0].device_kind
     where = kind if mesh.size == 1 else f"{mesh.size}×{kind}"
     terminal.say(
@@ -144,5 +154,5 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
         order=order,
         steps=compiled_steps,
         test=compiled_test,
-        repeat=repeat,
+        repeat=jax.jit(repeat, out_shardings=stored),
     )

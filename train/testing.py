@@ -7,6 +7,7 @@ from jax.sharding import Mesh
 
 from fcnn.training import cross_entropy, evaluate
 from fcnn.training.compiler import Jitted
+from train import devices
 from train.data import Dataset
 from train.prepare import prepare_of
 from train.recipe import Recipe
@@ -23,7 +24,7 @@ def test_of(recipe: Recipe, data: Dataset, mesh: Mesh) -> Jitted:
     batch_size = min(MOST_IN_BATCH, len(data.test[1]))
     batch_size += -batch_size % mesh.size  # the last batch is filled up in any case
     return evaluate(
-        recipe.model.build(),
+        devices.spread(recipe.model.build(), mesh),
         functools.partial(cross_entropy, label_smoothing=recipe.label_smoothing),
         batch_size=batch_size,
         prepare=prepare_of(recipe, data, mesh),

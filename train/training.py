@@ -6,10 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from train import devices, environment, folder, nonfinite, settings, tensorboard
+from fcnn.models import to_json
+from train import (
+    devices,
+    environment,
+    folder,
+    nonfinite,
+    processes,
+    settings,
+    tensorboard,
+    weights,
+)
 from train.checkpoint import Checkpoints, Record, key_from_json, key_to_json
 from train.data import Dataset
 from train.errors import UserError
@@ -44,7 +53,7 @@ class Training:
         self.metrics = Metrics(place / folder.METRICS)
         self.events = tensorboard.Events(place, recipe.split)
         self.pace = Pace(recipe.checkpoint_every)
-        self.train_set, self.test_set = self._put((data.train, data.test))
+        self.train_set, self.test_set = devices.copied(program.mesh, (data.train, data.test))
         self.tested: dict[str, jax.Array] | None = None  # what the last test gave
         self._begin()
 
@@ -59,7 +68,7 @@ class Training:
         first = self.step - self.step % per_epoch
         end = min(first + per_epoch, self.program.total_steps)
         if self.order is None:
-            self.order = self.program.order(self.key, jnp.int32(first))
+            self.order = self.program.order(self.key, np.int32(first))
         count = self.pace.steps(self.step, end - self.step)
         started = time.perf_counter()
         self.ts, measured, taken = self.program.steps(
@@ -67,7 +76,8 @@ class Training:
         )
         taken = int(taken)
         measured = {name: np.asarray(values)[:taken] for name, values in measured.items()}
-        seconds = time.perf_counter() - started
+        # The first process's clock decides for all how many steps come next, and when to save.
+        seconds = float(processes.gather(np.float32(time.perf_counter() - started))[0])
         self.pace.took(taken, seconds)
         self.progress.add(measured, seconds)
         self.step += taken
@@ -84,11 +94,13 @@ class Training:
             record = self.progress.finish_epoch(
                 self.epoch, self.step, self.recipe.batch_size, self.test()
             )
-            self.metrics.append(record)
-            self.events.append(record)
+            if processes.first():
+                self.metrics.append(record)
+                self.events.append(record)
             line.epoch(record)
         self.checkpoints.poll()
-        if self.pace.due(self.step, self.step == end, self.checkpoints.cost):
+        due = self.pace.due(self.step, self.step == end, self.checkpoints.cost)
+        if processes.gather(np.bool_(due))[0]:
             self.save()
 
     def test(self) -> dict[str, jax.Array]:
@@ -118,6 +130,14 @@ class Training:
         self.pace.saved(epoch_ends)
         self.saved, self.tries = self.step, 0
 
+    def save_weights(self) -> Any:
+        """Write the weights as a file for other programs; returns the params as NumPy arrays."""
+        params, state = processes.whole((self.ts.params, self.ts.state))
+        if processes.first():
+            path = self.place / folder.WEIGHTS
+            weights.save(path, params, state, to_json(self.recipe.model))
+        return params
+
     def resume(self) -> None:
         """Go on from the newest checkpoint that is whole; without any, from the beginning.
 
@@ -146,7 +166,7 @@ class Training:
         self.terminal.say(f"resumed at step {self.step} (epoch {self.epoch}), {self.place}")
 
     def _begin(self) -> None:
-        self.ts, self.key = self.program.init(jnp.uint32(self.recipe.seed))
+        self.ts, self.key = self.program.init(np.uint32(self.recipe.seed))
         self.first_key = self.key
         self.order: jax.Array | None = None
         self.progress = Progress()
@@ -155,7 +175,8 @@ class Training:
 
     def _take(self, ts: Any, record: Record) -> None:
         """Be where a checkpoint is, metrics.jsonl too."""
-        self.ts, self.key = ts, self._put(key_from_json(record["key"]))
+        everywhere = devices.everywhere(self.program.mesh)
+        self.ts, self.key = ts, key_from_json(record["key"], everywhere)
         self.order = None
         self.progress = Progress(**record["progress"])
         self.step, self.rollbacks = record["step"], record["rollbacks"]
@@ -164,7 +185,8 @@ class Training:
 
     def _record_again(self) -> None:
         """What was recorded of steps after this one is void."""
-        self.metrics.restart(self.progress.history)
+        if processes.first():
+            self.metrics.restart(self.progress.history)
         self.events = tensorboard.Events(self.place, self.recipe.split, self.step + 1)
 
     def _not_finite(self, loss: float) -> bool:
@@ -205,7 +227,4 @@ class Training:
         else:
             self._take(*found)
         self.rollbacks, self.tries = rollbacks, tries
-        self.key = self._put(jax.random.fold_in(self.first_key, rollbacks))
-
-    def _put(self, arrays: Any) -> Any:
-        return jax.device_put(arrays, devices.everywhere(self.program.mesh))
+        self.key = jax.random.fold_in(self.first_key, rollbacks)
