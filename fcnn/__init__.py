@@ -27,10 +27,10 @@ from fcnn.layers import (
     SpatialDropout,
 )
 from fcnn.ops import flatten, global_avg_pool, global_max_pool
-from fcnn.summary import Summary, summary
 
 if TYPE_CHECKING:
     from fcnn import augment, features, models, surgery, training
+    from fcnn.summarize import Summary, summary
 
 __version__ = "0.1.0"
 
@@ -77,4 +77,6 @@ def __getattr__(name: str):
     """`fcnn.models` and its like load when first used, so that `import fcnn` stays light."""
     if name in ("augment", "features", "models", "surgery", "training"):
         return importlib.import_module(f"fcnn.{name}")
+    if name in ("Summary", "summary"):
+        return getattr(importlib.import_module("fcnn.summarize"), name)
     raise AttributeError(f"module 'fcnn' has no attribute {name!r}")

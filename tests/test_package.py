@@ -53,7 +53,7 @@ FLOORS = [
     ("ops", "geometry", "initializers", "augment"),
     ("layer", "layers"),
     (
-        "compose", "blocks", "summary", "receptive", "tree", "features", "surgery", "training",
+        "compose", "blocks", "summarize", "receptive", "tree", "features", "surgery", "training",
         "models",
     ),
 ]  # fmt: skip

@@ -27,7 +27,7 @@ def fresh():
 def test_options_depend_on_backend_and_version(monkeypatch):
     monkeypatch.setattr(version, "__version__", "0.10.7")
     on_cpu = compiler_options("cpu")
-    assert set(on_cpu) == {"xla_cpu_experimental_ynn_fusion_type"}
+    assert set(on_cpu) == {"xla_cpu_experimental_ynn_fusion_type", "xla_cpu_scheduler_type"}
     assert compiler_options("gpu") == compiler_options("tpu") == {}
     monkeypatch.setattr(version, "__version__", "7.3.1")
     assert compiler_options("cpu") == {}

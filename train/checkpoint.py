@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from fcnn.training import TrainState
-from train import files, manifest
+from train import files, manifest, processes
 from train.errors import DataError
 
 ARRAYS, RECORD, DAMAGED = "arrays", "record.json", ".damaged"
@@ -71,7 +72,9 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is not None and processes.several():
+            return  # a save under way would wait for the others, which may be gone
         # A save under way is finished before another process may come here.
         self._thread.shutdown()
         with contextlib.suppress(Exception):  # of a failed save: `wait` has raised the first one
@@ -87,7 +90,8 @@ class Checkpoints:
         place = self.folder / f"{int(ts.step):08d}"
         content = json.dumps(record, indent=1, allow_nan=False).encode()
         try:
-            _remove(place)
+            if processes.first():
+                _remove(place)
             self._orbax.save((place / ARRAYS).absolute(), ts)
         except Exception as error:
             raise self._failed(place, error) from error
@@ -110,9 +114,20 @@ class Checkpoints:
         """The newest checkpoint that is whole, as arrays like `like`; None if there never was one.
 
         A damaged one is told to `warn` and set aside under another name; what a killed save left
-        is removed. Raises DataError if every one is damaged.
+        is removed. Raises DataError if every one is damaged. Of several processes the first one
+        looks.
         """
         self.wait()
+        with processes.together():
+            place = self._newest(warn) if processes.first() else None
+        name = processes.of_first(place.name if place else "")
+        if not name:
+            return None
+        record = json.loads((self.folder / name / RECORD).read_bytes())
+        return self._orbax.restore((self.folder / name / ARRAYS).absolute(), like), record
+
+    def _newest(self, warn: Callable[[str], None]) -> Path | None:
+        """The newest one that is whole, after cleaning up."""
         for path in self.folder.glob("[0-9]*[0-9]"):
             if not manifest.is_complete(path):
                 _remove(path)
@@ -126,8 +141,7 @@ class Checkpoints:
                 _remove(aside)
                 place.rename(aside)
                 continue
-            record = json.loads((place / RECORD).read_bytes())
-            return self._orbax.restore((place / ARRAYS).absolute(), like), record
+            return place
         if places or list(self.folder.glob(f"*{DAMAGED}")):
             raise DataError(
                 f"{self.folder}: every checkpoint is damaged; without that folder, it begins again"
@@ -143,12 +157,14 @@ class Checkpoints:
         """In the background: the rest of a save, then the deletion of older ones."""
         try:
             self._orbax.wait_until_finished()
-            files.write(place / RECORD, content)
-            manifest.write(place)
-            files.sync(self.folder)
+            if processes.first():
+                files.write(place / RECORD, content)
+                manifest.write(place)
+                files.sync(self.folder)
         except Exception as error:
             raise self._failed(place, error) from error
-        self._prune()
+        if processes.first():
+            self._prune()
         self.cost = time.perf_counter() - started
 
     def _prune(self) -> None:
@@ -160,7 +176,8 @@ class Checkpoints:
                 _remove(place)
 
     def _failed(self, place: Path, error: Exception) -> SaveError:
-        shutil.rmtree(place, ignore_errors=True)  # room, on a full disk
+        if processes.first():
+            shutil.rmtree(place, ignore_errors=True)  # room, on a full disk
         last = self.complete()[-1:]
         system = re.search(r"os_error_code='(\d+)'", str(error))  # tensorstore's
         why = os.strerror(int(system[1])) if system else error
@@ -173,8 +190,11 @@ def key_to_json(key: jax.Array) -> list[int]:
     return jax.random.key_data(key).tolist()
 
 
-def key_from_json(numbers: list[int]) -> jax.Array:
-    return jax.random.wrap_key_data(jax.numpy.array(numbers, jax.numpy.uint32))
+def key_from_json(numbers: list[int], place: jax.sharding.Sharding | None = None) -> jax.Array:
+    """The key, on the devices of `place`."""
+    # In a jit, so that they may be of several processes.
+    wrap = jax.jit(jax.random.wrap_key_data, out_shardings=place)
+    return wrap(np.array(numbers, np.uint32))
 
 
 def _score(place: Path) -> float | None:

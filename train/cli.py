@@ -12,6 +12,7 @@ import inspect
 import io
 import re
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -29,6 +30,7 @@ from train.spelling import did_you_mean
 
 PROGRAM = "python -m train"
 DEFAULT = "digits"
+INTERRUPTED = "interrupted; steps after the last checkpoint are lost"
 
 T = TypeVar("T")
 
@@ -40,25 +42,46 @@ def main(args: Sequence[str]) -> int:
         if not isinstance(chosen, Recipe):
             chosen.run(Terminal())
             return 0
-        # After --help: these imports take a second.
-        from train.checkpoint import SaveError
-        from train.loop import train
-        from train.run import StoppedError
-        from train.training import DivergedError
-
-        try:
-            train(chosen, Terminal(live=chosen.progress))
-        except (DivergedError, SaveError) as error:
-            return _fail(error, 1)
-        except StoppedError as error:
-            return _fail(error, error.exit_code)
+        return _train(chosen)
     except UserError as error:
         return _fail(error, 2)
     except OSError as error:
         return _fail(error, 1)
     except KeyboardInterrupt:
-        return _fail("interrupted; steps after the last checkpoint are lost", 130)
-    return 0
+        return _fail(INTERRUPTED, 130)
+
+
+def _train(recipe: Recipe) -> int:
+    # After --help: these imports take a second.
+    from train import processes
+    from train.checkpoint import SaveError
+    from train.loop import train
+    from train.run import StoppedError
+    from train.training import DivergedError
+
+    processes.start(recipe)
+    try:
+        train(recipe, Terminal(live=recipe.progress, silent=not processes.first()))
+        return 0
+    # What all processes of a run end with:
+    except DivergedError as error:
+        return _fail(error, 1)
+    except StoppedError as error:
+        return _fail(error, error.exit_code)
+    except UserError as error:
+        return _fail(error, 2)
+    # What one of them ends with alone, without waiting for the others as Python's own end would:
+    except (SaveError, OSError) as error:
+        return processes.leave(_fail(error, 1))
+    except KeyboardInterrupt:
+        return processes.leave(_fail(INTERRUPTED, 130))
+    except Exception as error:
+        if not processes.several():
+            raise
+        if processes.is_broken_connection(error):
+            return processes.leave(_fail("another process has ended: see its own line", 1))
+        traceback.print_exc()
+        return processes.leave(1)
 
 
 def parse(args: Sequence[str]) -> Recipe | Command:

@@ -40,6 +40,7 @@ def hardware() -> dict[str, str | int]:
         "backend": jax.default_backend(),
         "device": devices[0].device_kind,
         "devices": len(devices),
+        "processes": jax.process_count(),
     }
 
 

@@ -32,11 +32,11 @@ class Metrics:
 
 
 class Terminal:
-    """Prints to stdout; with a terminal there, also a live progress line."""
+    """Prints to stdout; with a terminal there, also a live progress line. Or nothing: `silent`."""
 
-    def __init__(self, *, live: bool = True) -> None:
-        self.console = Console(highlight=False, soft_wrap=True, markup=False)
-        self.live = live and self.console.is_terminal
+    def __init__(self, *, live: bool = True, silent: bool = False) -> None:
+        self.console = Console(highlight=False, soft_wrap=True, markup=False, quiet=silent)
+        self.live = live and not silent and self.console.is_terminal
 
     def say(self, text: str = "") -> None:
         self.console.print(text)

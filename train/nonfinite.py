@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import numpy as np
+import jax.numpy as jnp
 
 from fcnn import tree
 from fcnn.training import TrainState
@@ -21,5 +21,6 @@ def first(after: TrainState, loss: Any) -> str:
     'params/head/kernel'
     """
     names = tree.to_names({"state": after.state, "loss": loss, "params": after.params})
-    bad = (name for name, leaf in names.items() if not np.isfinite(leaf).all())
+    # Where the leaf is: it may be in parts, on the devices of several processes.
+    bad = (name for name, leaf in names.items() if not jnp.isfinite(leaf).all())
     return next(bad, "the gradient")

@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
+from jax.typing import ArrayLike
 
 from fcnn import tree
 from fcnn.training import (
@@ -41,9 +43,9 @@ class Program(NamedTuple):
     steps_per_epoch: int
     like: TrainState  # shapes, dtypes and places on the devices
     # seed -> train_state, key of the run
-    init: Callable[[jax.Array], tuple[TrainState, jax.Array]]
+    init: Callable[[ArrayLike], tuple[TrainState, jax.Array]]
     # key, first step of an epoch -> (steps_per_epoch, batch_size)
-    order: Callable[[jax.Array, jax.Array], jax.Array]
+    order: Callable[[jax.Array, ArrayLike], jax.Array]
     # train_state, training set, order of the epoch, key, n -> train_state, metrics, steps taken
     steps: Callable[..., tuple[TrainState, Measured, jax.Array]]
     # params, state, test set -> what `fcnn.training.evaluate` gives, with the logits
@@ -58,7 +60,7 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
     batch_size, dtype = recipe.batch_size, jnp.dtype(recipe.dtype)
     steps_per_epoch = len(labels) // batch_size
     total_steps = recipe.steps or recipe.epochs * steps_per_epoch
-    model = recipe.model.build()
+    model = devices.spread(recipe.model.build(), mesh)
     optimizer = make_optimizer(recipe, total_steps, steps_per_epoch)
     loss = functools.partial(cross_entropy, label_smoothing=recipe.label_smoothing)
 
@@ -67,8 +69,7 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
     step = train_step(model, optimizer, loss, prepare=prepare, skip_nonfinite=skip, dtype=dtype)
     unguarded = train_step(model, optimizer, loss, prepare=prepare, dtype=dtype)
 
-    @functools.partial(jax.jit, out_shardings=devices.everywhere(mesh))
-    def init(seed: jax.Array) -> tuple[TrainState, jax.Array]:
+    def fresh(seed: jax.Array) -> tuple[TrainState, jax.Array]:
         init_key, run_key = jax.random.split(jax.random.key(seed))
         x = jax.ShapeDtypeStruct((batch_size, *images.shape[1:]), dtype)
         return init_train_state(model, optimizer, init_key, x), run_key
@@ -94,6 +95,7 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
             ts, measured, taken, _ = carry
             row = order[ts.step % steps_per_epoch]
             ts, got = step(ts, (images[row], labels[row]), key)
+            ts = jax.lax.with_sharding_constraint(ts, stored)
             measured = {name: values.at[taken].set(got[name]) for name, values in measured.items()}
             return ts, measured, taken + 1, got["finite"] == 1.0
 
@@ -101,37 +103,39 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
         ts, measured, taken, _ = jax.lax.while_loop(more, one, start)
         return ts, measured, taken
 
-    @jax.jit
     def repeat(ts, dataset, order, key):
         images, labels = dataset
         row = order[ts.step % steps_per_epoch]
         return unguarded(ts, (images[row], labels[row]), key)[0]
 
     started = time.perf_counter()
+    everywhere = devices.everywhere(mesh)
     with fit.to_inputs_of(images.shape[1:]):
-        ts, key = init(jnp.uint32(0))
-
-    def like_on_devices(arrays):
-        return jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=devices.everywhere(mesh)),
-            arrays,
-        )
-
-    like, like_key = like_on_devices((ts, key))
-    options = {
-        "donate_argnums": 0,
-        "compiler_options": compiler_options(),
-        "out_shardings": devices.everywhere(mesh),
-    }
+        stored = devices.stored(mesh, jax.eval_shape(fresh, np.uint32(0))[0])
+    init = jax.jit(fresh, out_shardings=(stored, everywhere))
+    like, like_key = jax.tree.map(
+        lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+        init(np.uint32(0)),
+        (stored, everywhere),
+    )
+    options = {"donate_argnums": 0, "compiler_options": compiler_options()}
     if data.streams:
-        batch = streaming.batch_like(data.train, batch_size, mesh)
-        one_step = jax.jit(step, **options).lower(like, batch, like_key).compile()
-        training = streaming.training(one_step, jax.jit(unguarded), steps_per_epoch)
+        one_step = jax.jit(step, **options, out_shardings=(stored, everywhere)).lower(
+            like, streaming.batch_like(data.train, batch_size, mesh), like_key
+        )
+        again = jax.jit(unguarded, out_shardings=(stored, everywhere))
+        training = streaming.training(one_step.compile(), again, steps_per_epoch)
     else:
-        train_set, rows = like_on_devices((data.train, jax.eval_shape(order, like_key, 0)))
+        train_set, rows = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
+            (data.train, jax.eval_shape(order, like_key, 0)),
+        )
         count = jax.ShapeDtypeStruct((), jnp.int32)
-        lowered = jax.jit(steps, **options).lower(like, train_set, rows, like_key, count)
-        training = {"steps": lowered.compile(), "repeat": repeat}
+        many_steps = jax.jit(steps, **options, out_shardings=(stored, everywhere, everywhere))
+        training = {
+            "steps": many_steps.lower(like, train_set, rows, like_key, count).compile(),
+            "repeat": jax.jit(repeat, out_shardings=stored),
+        }
     compiled_test = compile_test(recipe, data, mesh, like.params, like.state)
     kind = mesh.devices.flat[0].device_kind
     where = kind if mesh.size == 1 else f"{mesh.size}×{kind}"

@@ -5,6 +5,7 @@ The text under a field is its line in `--help`.
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -15,6 +16,8 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 from fcnn.models import Config
 from train.data import Dataset
+
+AUTO = "auto"
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -84,7 +87,17 @@ class Recipe:
     """What to do at a step whose loss or gradient is not finite: stop; leave the step out; or go
     back to the last checkpoint and on with other random numbers."""
     devices: int = 0
-    """How many devices to split each batch over; 0: all that JAX sees."""
+    """How many devices to split each batch over, of each process; 0: all that JAX sees."""
+    fsdp: int = 1
+    """How many devices to split the parameters and the optimizer's state over (fully sharded data
+    parallelism), for networks that one device has no room for; 1: each has them whole."""
+    coordinator: Annotated[str, tyro.conf.arg(metavar="HOST:PORT|auto")] = ""
+    """For one of several processes: where process 0 runs, and a free port there; auto: ask Slurm,
+    the TPU or Open MPI."""
+    process_count: int = 0
+    """How many processes train together, where --coordinator names one."""
+    process_id: int = -1
+    """The number of this process, from 0."""
     runs_dir: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs")
     """Where the folder of the run is made."""
     progress: bool = True
@@ -94,18 +107,34 @@ class Recipe:
 
     def __post_init__(self) -> None:
         least = {"epochs": 1, "batch_size": 1, "warmup_epochs": 0, "weight_decay": 0, "shift": 0}
-        least |= {"steps": 0, "checkpoint_every": 0, "keep": 1, "devices": 0}
+        least |= {"steps": 0, "checkpoint_every": 0, "keep": 1, "devices": 0, "fsdp": 1}
+        least |= {"process_count": 0, "process_id": -1}
         for name, lowest in least.items():
             value = getattr(self, name)
             if not lowest <= value < math.inf:  # false for nan too
                 option = "--" + name.replace("_", "-")
                 raise ValueError(f"{option} must be {lowest} or more and finite, got {value}")
+        self._check_process()
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"--learning-rate must be positive, got {self.learning_rate}")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"--label-smoothing must be in [0, 1), got {self.label_smoothing}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"--seed must be from 0 to 2^32 - 1, got {self.seed}")
+
+    def _check_process(self) -> None:
+        count, number = self.process_count, self.process_id
+        if self.coordinator in ("", AUTO):
+            if (count, number) != (0, -1):
+                raise ValueError("--process-count and --process-id need --coordinator HOST:PORT")
+            return
+        if not re.fullmatch(r".+:\d+", self.coordinator):
+            raise ValueError(f"--coordinator must be HOST:PORT or auto, got {self.coordinator}")
+        if not 0 <= number < count:
+            raise ValueError(
+                f"--coordinator {self.coordinator} needs --process-count and a --process-id from 0"
+                f" to one less, got {count} and {number}"
+            )
 
     @property
     def split(self) -> str:

@@ -1,15 +1,15 @@
 """One run in one folder: from its beginning, or its newest checkpoint, to its end."""
 
 import signal
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
 
-from fcnn.models import to_json
-from train import files, folder, report, weights
+from train import files, folder, processes, report
 from train.checkpoint import Checkpoints
 from train.data import Dataset
+from train.errors import UserError
 from train.lock import only_one
 from train.log import Terminal
 from train.program import Program
@@ -30,41 +30,50 @@ class StoppedError(Exception):
 def run(recipe: Recipe, place: Path, program: Program, data: Dataset, terminal: Terminal) -> float:
     """Train with one seed, leaving everything in the folder `place`. Returns the test accuracy.
 
-    With recipe.resume it goes on from what is there.
+    With recipe.resume it goes on from what is there. Of several processes the first one writes all
+    but the arrays of a checkpoint.
     """
     saved = place / folder.CHECKPOINTS
-    saved.mkdir(exist_ok=True)
-    files.sync(place)
     epochs = -(-program.total_steps // program.steps_per_epoch)
-    with (
-        only_one(saved / "lock"),
-        on_signals() as stop,
-        Checkpoints(saved, recipe.keep) as checkpoints,
-        closing(Training(recipe, place, program, data, checkpoints, terminal, stop)) as training,
-    ):
+    with ExitStack() as stack:
+        with processes.together():
+            if processes.first():
+                saved.mkdir(exist_ok=True)
+                files.sync(place)
+                stack.enter_context(only_one(saved / "lock"))
+        with processes.together():
+            if not saved.is_dir():
+                raise UserError(f"{saved} is not there: the processes must share that folder")
+        stop = stack.enter_context(on_signals())
+
+        def asked() -> int:
+            """The signal that some process was sent, 0 for none: it stops all at the same place."""
+            return int(processes.gather(np.int32(stop.requested or 0)).max())
+
+        checkpoints = stack.enter_context(Checkpoints(saved, recipe.keep))
+        training = Training(recipe, place, program, data, checkpoints, terminal, asked)
+        stack.enter_context(closing(training))
         if recipe.resume:
             training.resume()
-        else:
+        elif processes.first():
             files.write(place / folder.CONFIG, folder.describe(recipe, training.ts.params, data))
         with terminal.progress(epochs, recipe.split) as line:
             try:
                 while not training.done:
-                    if stop.requested:
-                        _stop(training, stop.requested)
+                    if number := asked():
+                        _stop(training, signal.Signals(number))
                     training.advance(line)
                 if training.tested is None:  # resumed after its last step
                     training.test()
-            except InterruptedTestError:
-                assert stop.requested
-                _stop(training, stop.requested)
+            except InterruptedTestError as error:
+                _stop(training, signal.Signals(error.number))
         return _finish(training, data)
 
 
 def _stop(training: Training, number: signal.Signals) -> None:
     training.save()
     training.checkpoints.wait()
-    config = to_json(training.recipe.model)
-    weights.save(training.place / folder.WEIGHTS, training.ts.params, training.ts.state, config)
+    training.save_weights()
     raise StoppedError(
         f"{number.name} at step {training.step} (epoch {training.epoch}); saved {training.place};"
         f" to go on: python -m train --resume {training.place}",
@@ -82,11 +91,11 @@ def _finish(training: Training, data: Dataset) -> float:
     accuracy = float(np.mean(labels == predictions))
     title = f"{recipe.name}, seed {recipe.seed}: {recipe.split} accuracy {accuracy:.2%}"
     matrix = report.confusion_matrix(labels, predictions, len(data.classes))
-    ts = training.ts
-    weights.save(place / folder.WEIGHTS, ts.params, ts.state, to_json(recipe.model))
-    report.save_curves(place / "curves.png", history, title)
-    report.save_confusion(place / "confusion.png", matrix, data.classes, title)
-    report.save_page(place, data, ts.params, np.asarray(tested["logits"]))
+    params = training.save_weights()
+    if processes.first():
+        report.save_curves(place / "curves.png", history, title)
+        report.save_confusion(place / "confusion.png", matrix, data.classes, title)
+        report.save_page(place, data, params, np.asarray(tested["logits"]))
     training.checkpoints.wait()
 
     seconds = sum(epoch["seconds"] for epoch in history)

@@ -19,15 +19,23 @@ FREE = (
     "workers",
     "progress",
     "devices",
+    "fsdp",
     "checkpoint_every",
     "keep",
     "nonfinite",
 )
 
 
+# Those that each of several processes may have its own of.
+LOCAL = ("runs_dir", "data_dir", "data_file", "workers", "progress")
+# Those of one process of several: no settings of the run.
+PROCESS = ("coordinator", "process_count", "process_id")
+
+
 def to_record(recipe: Recipe) -> dict[str, Any]:
     """Its fields as JSON has them."""
-    fields = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
+    names = [field.name for field in dataclasses.fields(recipe) if field.name not in PROCESS]
+    fields = {name: getattr(recipe, name) for name in names}
     fields["model"] = json.loads(to_json(recipe.model))
     return json.loads(json.dumps(fields, default=str))
 

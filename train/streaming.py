@@ -15,11 +15,14 @@ from fcnn.training import TrainState
 from train import devices
 from train.data.dataset import Split, StreamedSplit
 from train.data.stream import Batches
-from train.stop import Stop
 
 
 class InterruptedTestError(Exception):
     """A test was not finished, because a signal asked to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.number = number
 
 
 def batch_like(
@@ -68,19 +71,19 @@ def test_with(step: Callable, batch_size: int, mesh: Mesh) -> Callable:
     """`Program.test` out of a compiled `fcnn.training.eval_step` that gives the logits too.
 
     The last batch is filled up with copies of the last input, which are masked out. It may take
-    long, so it raises InterruptedTestError between two batches when a `stop` is requested.
+    long, so between two batches it raises InterruptedTestError if `asked` gives a signal's number.
     """
 
-    def test(params: Any, state: Any, split: Any, stop: Stop | None = None) -> dict[str, Any]:
+    def test(params: Any, state: Any, split: Any, asked: Callable = lambda: 0) -> dict:
         count = len(split[1])
         index = np.arange(-(-count // batch_size) * batch_size).reshape(-1, batch_size)
         total = {name: np.float32(0) for name in ("loss", "correct", "count")}
         logits = []
         with closing(batches(split, np.minimum(index, count - 1), mesh)) as parts:
-            for number, mask in enumerate(index < count):
-                if stop is not None and stop.requested:
-                    raise InterruptedTestError
-                got = jax.device_get(step(params, state, parts[number], mask))
+            for part, mask in enumerate(index < count):
+                if number := asked():
+                    raise InterruptedTestError(number)
+                got = jax.device_get(step(params, state, parts[part], mask))
                 total = {name: total[name] + got[name] for name in total}
                 logits.append(got["logits"])
         outputs = np.concatenate(logits)[:count]

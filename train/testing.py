@@ -28,23 +28,20 @@ def compile_test(recipe: Recipe, data: Dataset, mesh: Mesh, params: Any, state: 
     """
     batch_size = min(MOST_IN_BATCH, len(data.test[1]))
     batch_size += -batch_size % mesh.size  # the last batch is filled up in any case
-    model = recipe.model.build()
+    model = devices.spread(recipe.model.build(), mesh)
     loss = functools.partial(cross_entropy, label_smoothing=recipe.label_smoothing)
     prepare, dtype = prepare_of(recipe, data, mesh), jnp.dtype(recipe.dtype)
+    everywhere = devices.everywhere(mesh)
+    options = {"compiler_options": compiler_options(), "out_shardings": everywhere}
     if not data.streams:
         test = evaluate(
             model, loss, batch_size=batch_size, prepare=prepare, dtype=dtype, logits=True
         )
         split = tuple(
-            jax.ShapeDtypeStruct(part.shape, part.dtype, sharding=devices.everywhere(mesh))
-            for part in data.test
+            jax.ShapeDtypeStruct(part.shape, part.dtype, sharding=everywhere) for part in data.test
         )
-        return test.lower(params, state, split).compile()
-    step = jax.jit(
-        eval_step(model, loss, prepare=prepare, dtype=dtype, logits=True),
-        compiler_options=compiler_options(),
-        out_shardings=devices.everywhere(mesh),
-    )
+        return jax.jit(test, **options).lower(params, state, split).compile()
+    step = jax.jit(eval_step(model, loss, prepare=prepare, dtype=dtype, logits=True), **options)
     batch = streaming.batch_like(data.test, batch_size, mesh)
     mask = jax.ShapeDtypeStruct((batch_size,), bool)
     return streaming.test_with(step.lower(params, state, batch, mask).compile(), batch_size, mesh)

@@ -2,14 +2,25 @@
 
 import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from train import devices, environment, folder, nonfinite, settings, streaming, tensorboard
+from fcnn.models import to_json
+from train import (
+    devices,
+    environment,
+    folder,
+    nonfinite,
+    processes,
+    settings,
+    streaming,
+    tensorboard,
+    weights,
+)
 from train.checkpoint import Checkpoints, Record, key_from_json, key_to_json
 from train.data import Dataset
 from train.errors import UserError
@@ -18,7 +29,6 @@ from train.pace import Pace
 from train.program import Program
 from train.progress import Progress
 from train.recipe import Recipe
-from train.stop import Stop
 
 MOST_SKIPPED = 10  # steps in a row
 MOST_ROLLBACKS = 3  # to the same checkpoint
@@ -39,16 +49,19 @@ class Training:
         data: Dataset,
         checkpoints: Checkpoints,
         terminal: Terminal,
-        stop: Stop,
+        asked: Callable[[], int],
     ) -> None:
+        """asked: gives the signal that asks to stop, 0 for none."""
         self.recipe, self.place, self.program, self.terminal = recipe, place, program, terminal
-        self.checkpoints, self.stop = checkpoints, stop
+        self.checkpoints, self.asked = checkpoints, asked
         self.metrics = Metrics(place / folder.METRICS)
         self.events = tensorboard.Events(place, recipe.split)
         self.pace = Pace(recipe.checkpoint_every)
         self.streams = data.streams
         splits = (data.train, data.test)
-        self.train_set, self.test_set = splits if self.streams else self._put(splits)
+        self.train_set, self.test_set = (
+            splits if self.streams else devices.copied(program.mesh, splits)
+        )
         self.tested: dict[str, jax.Array] | None = None  # what the last test gave
         self.order: Any = None  # of the epoch that is going on
         self._begin()
@@ -87,11 +100,13 @@ class Training:
             record = self.progress.finish_epoch(
                 self.epoch, self.step, self.recipe.batch_size, self.test()
             )
-            self.metrics.append(record)
-            self.events.append(record)
+            if processes.first():
+                self.metrics.append(record)
+                self.events.append(record)
             line.epoch(record)
         self.checkpoints.poll()
-        if self.pace.due(self.step, epoch_ends, self.checkpoints.cost):
+        due = self.pace.due(self.step, epoch_ends, self.checkpoints.cost)
+        if processes.gather(np.bool_(due))[0]:
             self.save()
 
     def _take_steps(self, line: Line) -> bool:
@@ -108,7 +123,8 @@ class Training:
         )
         taken = int(taken)
         measured = {name: np.asarray(values)[:taken] for name, values in measured.items()}
-        seconds = time.perf_counter() - started
+        # The first process's clock decides for all how many steps come next, and when to save.
+        seconds = float(processes.gather(np.float32(time.perf_counter() - started))[0])
         self.pace.took(taken, seconds)
         self.progress.add(measured, seconds)
         self.step += taken
@@ -126,8 +142,8 @@ class Training:
 
     def test(self) -> dict[str, jax.Array]:
         """Loss, accuracy, predictions and logits on the whole test split."""
-        stop = (self.stop,) if self.streams else ()  # on the devices it is one call
-        self.tested = self.program.test(self.ts.params, self.ts.state, self.test_set, *stop)
+        asked = (self.asked,) if self.streams else ()  # on the devices it is one call
+        self.tested = self.program.test(self.ts.params, self.ts.state, self.test_set, *asked)
         return self.tested
 
     def save(self) -> None:
@@ -151,6 +167,14 @@ class Training:
         self.checkpoints.save(self.ts, record)
         self.pace.saved(epoch_ends)
         self.saved, self.tries = self.step, 0
+
+    def save_weights(self) -> Any:
+        """Write the weights as a file for other programs; returns the params as NumPy arrays."""
+        params, state = processes.whole((self.ts.params, self.ts.state))
+        if processes.first():
+            path = self.place / folder.WEIGHTS
+            weights.save(path, params, state, to_json(self.recipe.model))
+        return params
 
     def resume(self) -> None:
         """Go on from the newest checkpoint that is whole; without any, from the beginning.
@@ -180,7 +204,7 @@ class Training:
         self.terminal.say(f"resumed at step {self.step} (epoch {self.epoch}), {self.place}")
 
     def _begin(self) -> None:
-        self.ts, self.key = self.program.init(jnp.uint32(self.recipe.seed))
+        self.ts, self.key = self.program.init(np.uint32(self.recipe.seed))
         self.first_key = self.key
         self._new_order()
         self.progress = Progress()
@@ -189,7 +213,8 @@ class Training:
 
     def _take(self, ts: Any, record: Record) -> None:
         """Be where a checkpoint is, metrics.jsonl too."""
-        self.ts, self.key = ts, self._put(key_from_json(record["key"]))
+        everywhere = devices.everywhere(self.program.mesh)
+        self.ts, self.key = ts, key_from_json(record["key"], everywhere)
         self._new_order()
         self.progress = Progress(**record["progress"])
         self.step, self.rollbacks = record["step"], record["rollbacks"]
@@ -198,7 +223,7 @@ class Training:
 
     def _order(self, first: int) -> Any:
         """Which images are in the batches of the epoch that begins at step `first`."""
-        rows = self.program.order(self.key, jnp.int32(first))
+        rows = self.program.order(self.key, np.int32(first))
         if not self.streams:
             return rows
         return streaming.batches(self.train_set, rows, self.program.mesh)
@@ -211,7 +236,8 @@ class Training:
 
     def _record_again(self) -> None:
         """What was recorded of steps after this one is void."""
-        self.metrics.restart(self.progress.history)
+        if processes.first():
+            self.metrics.restart(self.progress.history)
         self.events = tensorboard.Events(self.place, self.recipe.split, self.step + 1)
 
     def _not_finite(self, loss: float) -> bool:
@@ -252,7 +278,4 @@ class Training:
         else:
             self._take(*found)
         self.rollbacks, self.tries = rollbacks, tries
-        self.key = self._put(jax.random.fold_in(self.first_key, rollbacks))
-
-    def _put(self, arrays: Any) -> Any:
-        return jax.device_put(arrays, devices.everywhere(self.program.mesh))
+        self.key = jax.random.fold_in(self.first_key, rollbacks)

@@ -8,14 +8,21 @@ import jax
 from jax.core import Tracer
 from jaxlib import version
 
+# Where each instruction goes so that least memory is in use at once, rather than most instructions
+# at once: a third less of it (resnet18, 32x32, batch 32: 183 MiB for 295), and with that 2 to 8%
+# less time, because a step's memory is fresh each time and the system clears every page of it.
+LEAST_MEMORY = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+
 # By backend and by jaxlib's first two numbers. 0.10: matrix products and sums go to the fast
 # library, and convolutions stay with the other one, which is up to twice as fast for them
 # (resnet18, 32x32, batch 32, two x86-64 cores: 1104 ms a step without, 813 with). In 0.12 the
 # defaults are as fast, and the same value would make a step slower.
 OPTIONS = {
-    ("cpu", "0.10"): {
+    ("cpu", "0.10"): LEAST_MEMORY
+    | {
         "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
-    }
+    },
+    ("cpu", "0.12"): LEAST_MEMORY,
 }
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fcnn.ops.lowering.blocks import in_blocks
-from fcnn.ops.lowering.window import Window, plain, seen, spread
+from fcnn.ops.lowering.window import Window, copied, plain, seen, spread
 from fcnn.ops.norm import wide
 from fcnn.ops.taps import Sizes, shifted
 
@@ -32,7 +32,7 @@ def forward(x, kernel, window: Window):
     positions = window.positions(x.shape[1:-1], taps)
     kind = wide(x.dtype)
     # Without the barrier XLA computes the padding again for each tap.
-    x = lax.optimization_barrier(_copied(seen(x, taps, positions, window), features))
+    x = lax.optimization_barrier(copied(seen(x, taps, positions, window), features))
     ones = (1,) * (x.ndim - 1)
     weights = kernel.astype(kind).reshape(taps[0], -1, *ones, features)
 
@@ -66,7 +66,7 @@ def kernel_gradient(x, g, window: Window, taps: Sizes):
     vectorised over positions and channels, and only what is left is reduced.
     """
     features, positions = g.shape[-1], g.shape[1:-1]
-    x = _copied(seen(x, taps, positions, window), features)
+    x = copied(seen(x, taps, positions, window), features)
     images, grads = in_blocks((x, g), most=IMAGES)
     each = images.shape[1]
     kind = wide(x.dtype)
@@ -88,12 +88,6 @@ def kernel_gradient(x, g, window: Window, taps: Sizes):
 
     dk = lax.map(tap_row, jnp.arange(taps[0]))
     return dk.reshape(*taps, 1, features).astype(x.dtype)
-
-
-def _copied(x, features):
-    """Each channel as often as it has kernels: feature f sees channel f // (features / C)."""
-    copies = features // x.shape[-1]
-    return x if copies == 1 else jnp.repeat(x, copies, axis=-1)
 
 
 def _row(x, first, positions, window: Window):

@@ -19,7 +19,7 @@ from jax.custom_batching import custom_vmap
 from jaxlib import version
 
 from fcnn.ops.lowering.blocks import in_blocks
-from fcnn.ops.lowering.window import Window, pad_spatial, plain, seen
+from fcnn.ops.lowering.window import Window, copied, pad_spatial, plain, seen
 from fcnn.ops.taps import Sizes
 
 # Where the call and the encoding of its config were found to work; elsewhere XLA computes.
@@ -118,6 +118,22 @@ def _exact_gradient(x, g, window: Window):
         return of_block(x[0], g[0])
     start = jnp.zeros((*taps, x.shape[-1], g.shape[-1]), x.dtype)
     return lax.scan(lambda total, block: (total + of_block(*block), None), start, (x, g))[0]
+
+
+def depthwise_kernel_gradient(x: jax.Array, g: jax.Array, window: Window, taps: Sizes) -> jax.Array:
+    """The same in two dimensions where each feature has one channel: (*taps, 1, F).
+
+    Nothing is summed over but positions, so each image's channels are groups of their own in one
+    depthwise call; the sum over images comes after.
+    """
+    (count, *positions, features) = g.shape
+    x = copied(seen(x, taps, positions, window), features)
+    groups = count * features
+    turned = plain(window.stride)._replace(stride=window.dilation, groups=groups)
+    x = jnp.moveaxis(x, 0, -2).reshape(1, *x.shape[1:-1], groups)
+    g = jnp.moveaxis(g, 0, -2).reshape(*positions, 1, groups)
+    dk = _call(x, (0, 3, 1, 2), g, (2, 3, 0, 1), (1, *taps, groups), turned)
+    return dk.reshape(*taps, 1, count, features).sum(-2)
 
 
 def _call(

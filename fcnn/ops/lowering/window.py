@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 from fcnn.ops.padding import Pads
@@ -58,6 +59,12 @@ def seen(x: jax.Array, taps: Sizes, positions: Sizes, window: Window) -> jax.Arr
         (low, (p - 1) * s + d * (k - 1) + 1 - size - low) for size, k, p, s, (low, _), d in facts
     )
     return pad_spatial(x, pads)
+
+
+def copied(x: jax.Array, features: int) -> jax.Array:
+    """Each channel as often as it has kernels: feature f sees channel f // (features / C)."""
+    copies = features // x.shape[-1]
+    return x if copies == 1 else jnp.repeat(x, copies, axis=-1)
 
 
 def spread(g: jax.Array, taps: Sizes, window: Window, sizes: Sizes) -> jax.Array:
