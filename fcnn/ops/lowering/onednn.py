@@ -126,7 +126,7 @@ def depthwise_kernel_gradient(x: jax.Array, g: jax.Array, window: Window, taps: 
     Nothing is summed over but positions, so each image's channels are groups of their own in one
     depthwise call; the sum over images comes after.
     """
-    (count, *positions, features) = g.shape
+    count, positions, features = g.shape[0], g.shape[1:-1], g.shape[-1]
     x = copied(seen(x, taps, positions, window), features)
     groups = count * features
     turned = plain(window.stride)._replace(stride=window.dilation, groups=groups)
