@@ -323,9 +323,10 @@ def test_a_disk_that_is_read_only(compiled, alone, tmp_path):
 class Broken(Tiny):
     """Now and then the images of a step are not finite, as its random numbers have it."""
 
-    def augment(self, key, images):
+    def augment(self, key, batch):
         bad = jax.random.uniform(key) < self.shift / 100
-        return jnp.where(bad, jnp.nan, super().augment(key, images).astype(jnp.float32))
+        images, labels = super().augment(key, batch)
+        return jnp.where(bad, jnp.nan, images.astype(jnp.float32)), labels
 
 
 BROKEN = Broken(epochs=3, devices=1, shift=5, seed=48)

@@ -19,7 +19,7 @@ from fcnn.training import (
     train_step,
 )
 from train import devices, fit
-from train.data import Dataset
+from train.data import Batch, Dataset
 from train.log import Terminal
 from train.optimizer import make_optimizer
 from train.prepare import prepare_of
@@ -76,12 +76,17 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
     def order(key: jax.Array, step: jax.Array) -> jax.Array:
         return batch_order(key, step, len(labels), batch_size)
 
+    def batch_of(ts, dataset, order):
+        images, labels = dataset
+        epoch, position = jnp.divmod(ts.step, steps_per_epoch)
+        row = order[position]
+        return Batch(images[row], labels[row], row, epoch)
+
     def steps(ts, dataset, order, key, count):
         """`count` steps of training, fewer where one is not finite: that one is the last.
 
         One program for any number of steps, so that where a run is cut into pieces changes no bit.
         """
-        images, labels = dataset
         nothing = jnp.zeros((steps_per_epoch,), jnp.float32)
         measured = dict.fromkeys(("loss", "accuracy", "finite"), nothing)
 
@@ -91,8 +96,7 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
 
         def one(carry):
             ts, measured, taken, _ = carry
-            row = order[ts.step % steps_per_epoch]
-            ts, got = step(ts, (images[row], labels[row]), key)
+            ts, got = step(ts, batch_of(ts, dataset, order), key)
             measured = {name: values.at[taken].set(got[name]) for name, values in measured.items()}
             return ts, measured, taken + 1, got["finite"] == 1.0
 
@@ -102,9 +106,7 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
 
     @jax.jit
     def repeat(ts, dataset, order, key):
-        images, labels = dataset
-        row = order[ts.step % steps_per_epoch]
-        return unguarded(ts, (images[row], labels[row]), key)[0]
+        return unguarded(ts, batch_of(ts, dataset, order), key)[0]
 
     started = time.perf_counter()
     with fit.to_inputs_of(images.shape[1:]):

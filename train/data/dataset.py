@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 # (inputs (N, *S, C), labels (N,) int32)
@@ -30,6 +31,21 @@ class Dataset(NamedTuple):
     def noun(self) -> str:
         """What its inputs are called, by their rank."""
         return {3: "series", 4: "images", 5: "volumes"}.get(self.train[0].ndim, "inputs")
+
+
+class Batch(NamedTuple):
+    """What a step of training is given, on the device.
+
+    inputs: (N, *S, C) as they are stored.
+    labels: (N,) int32.
+    index: (N,) int32, the place of each in the training set, the same in every epoch.
+    epoch: int32 scalar, from 0.
+    """
+
+    inputs: jax.Array
+    labels: jax.Array
+    index: jax.Array
+    epoch: jax.Array
 
 
 def hold_out(data: Dataset, every: int = 6) -> Dataset:

@@ -14,7 +14,7 @@ import jax
 
 from fcnn.augment import random_crop, random_flip
 from fcnn.models import PlainConfig
-from train.data import mnist
+from train.data import Batch, mnist
 from train.recipes.mnist import Mnist
 
 
@@ -29,6 +29,7 @@ class FashionMnist(Mnist):
     shift: int = 1
     model: PlainConfig = dataclasses.field(default_factory=lambda: PlainConfig(dropout=0.3))
 
-    def augment(self, key: jax.Array, images: jax.Array) -> jax.Array:
+    def augment(self, key: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         crop_key, flip_key = jax.random.split(key)
-        return random_flip(flip_key, random_crop(crop_key, images, self.shift))
+        images = random_crop(crop_key, batch.inputs, self.shift)
+        return random_flip(flip_key, images), batch.labels

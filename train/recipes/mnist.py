@@ -17,7 +17,7 @@ import tyro
 
 from fcnn.augment import random_crop
 from fcnn.models import PlainConfig
-from train.data import Dataset, mnist
+from train.data import Batch, Dataset, mnist
 from train.recipe import Recipe
 
 
@@ -46,5 +46,5 @@ class Mnist(Recipe):
     def load(self, report: Callable[[str], None]) -> Dataset:
         return mnist.load(self.source, self.data_dir, checksum=self.checksum, report=report)
 
-    def augment(self, key: jax.Array, images: jax.Array) -> jax.Array:
-        return random_crop(key, images, self.shift)
+    def augment(self, key: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        return random_crop(key, batch.inputs, self.shift), batch.labels
