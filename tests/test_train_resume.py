@@ -471,6 +471,8 @@ def test_resume_takes_the_settings_of_the_run(on_the_command_line):
         dataclasses.replace(expected, devices=2, keep=5)
     )
     latest = dataclasses.replace(expected, resume=str(runs / "newer"))
+    in_words = ["--set", "resume=latest", "--set", f"runs_dir={runs}", "--set", "model.convs=1"]
+    assert cli.parse(in_words) == latest
     assert cli.parse(["--resume", "latest", "--runs-dir", str(runs)]) == latest
     assert cli.parse(["tiny", "--resume", "latest", "--runs_dir", str(runs)]) == latest
 

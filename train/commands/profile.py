@@ -119,8 +119,8 @@ def compile_step(recipe: Recipe, data: Any) -> tuple[Any, Any, Any]:
 
     images, labels = data.train
     index = jnp.arange(recipe.batch_size, dtype=jnp.int32)
-    first = (jnp.asarray(split[: recipe.batch_size]) for split in (images, labels))
-    batch = Batch(*first, index, jnp.int32(0))
+    inputs, targets = (jnp.asarray(split[: recipe.batch_size]) for split in (images, labels))
+    batch = Batch(inputs, targets, index, jnp.int32(0))
     dtype = jnp.dtype(recipe.dtype)
     per_epoch = len(labels) // recipe.batch_size
     prepare = prepare_of(recipe, data, devices.mesh(1, recipe.batch_size))
