@@ -97,6 +97,36 @@ def test_mixed_targets_are_the_shares_of_what_is_in_the_image(options):
     assert set(kinds) == set(options)
 
 
+def test_zoom_scales_a_digit_and_shift_moves_it():
+    square = np.zeros((200, 28, 28, 1), np.uint8)
+    square[:, 10:18, 10:18] = 200
+    index = jnp.arange(200, dtype=jnp.int32)
+    batch = Batch(jnp.asarray(square), index % 10, index, jnp.int32(0))
+
+    def sizes_and_centres(**options):
+        recipe = RECIPES["mnist"](shift=2, **options)
+        images, labels = recipe.augment(jax.random.key(0), batch)
+        np.testing.assert_array_equal(labels, np.arange(200) % 10)
+        mass = np.asarray(images, np.float64)[..., 0] / 200
+        assert mass.shape == (200, 28, 28)
+        middle = np.arange(28) + 0.5
+        rows, columns = mass.sum(axis=2), mass.sum(axis=1)
+        # A square of h x w pixels: its mass is h * w, the largest column h, the largest row w.
+        centres = [(part * middle).sum(axis=1) / part.sum(axis=1) for part in (rows, columns)]
+        return np.stack([columns.max(axis=1), rows.max(axis=1)]) / 8, np.stack(centres) - 14
+
+    sizes, moves = sizes_and_centres(zoom=0.0)
+    np.testing.assert_array_equal(sizes, 1.0)
+    assert set(np.unique(moves)) == {-2, -1, 0, 1, 2}
+    sizes, moves = sizes_and_centres(zoom=0.15)
+    # The side is within 1 ± 0.15 and its height and width differ from it by a factor of at most
+    # sqrt(0.85), but no part is larger than the padded image; a rounding is half a pixel of 24.
+    assert 28 / 32 - 0.01 < sizes.min() < 0.9
+    assert 1.15 < sizes.max() < 1 / (0.85 * 0.85**0.5) + 0.03
+    assert np.abs(sizes[0] / sizes[1] - 1).mean() > 0.02  # stretched
+    assert 1.0 < np.abs(moves).max() < 6
+
+
 def test_an_erased_square_is_zero_and_the_label_stays():
     images, labels = augmented(0, gray(20) + 1, erase=4)
     assert set(np.unique(images)) == {0, *(LEVELS + 1)}

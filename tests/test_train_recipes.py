@@ -95,6 +95,7 @@ def test_options_of_a_model_are_those_of_its_own_config():
         ("uci_har --model.depth 3", "no option --model.depth, did you mean --model.widths?"),
         ("spoken_digits --noise=-1", "--noise must be 0 or more and finite, got -1.0"),
         ("cifar10_resnet --erase -1", "--erase must be 0 or more and finite, got -1"),
+        ("mnist --zoom 1", "--zoom must be in [0, 1), got 1.0"),
         ("cifar10 --mixup inf", "--mixup must be 0 or more and finite, got inf"),
         ("cifar100 --cutmix=-0.5", "--cutmix must be 0 or more and finite, got -0.5"),
         ("spoken_digits --noise nan", "--noise must be 0 or more and finite, got nan"),

@@ -36,7 +36,8 @@ class Mnist(Recipe):
     label_smoothing: float = 0.05
     shift: int = 2
     zoom: float = 0.15
-    """Scale training images at random, by up to this share up or down; 0: do not."""
+    """Scale training images by up to this share, up or down, and stretch them by as much; 0: do
+    not."""
     model: PlainConfig = dataclasses.field(
         default_factory=lambda: PlainConfig(widths=(16, 32, 64), pool="average", dropout=0.2)
     )
