@@ -2,9 +2,8 @@
 
     python -m train mnist --data-dir FOLDER     (without it, 12 MB are downloaded once)
 
-Test accuracy 99.24% ± 0.04% (mean and standard deviation over seeds 0 to 4, `--seeds 5`), a network
-of 50,282 parameters; about 5 minutes a seed on two shared x86-64 cores, float32, Python 3.11, jax
-0.10.2. The settings were not tuned on the test images.
+A network of 72,666 parameters. Its accuracy on the test images has not been measured; the settings
+were chosen with `--validate`.
 """
 
 import dataclasses
