@@ -23,7 +23,7 @@ lint: $(VENV)/.test
 # The comparison with PyTorch. The exact version matters: a bare `torch` brings gigabytes of CUDA.
 parity: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet torch==2.13.0
-	$(BIN)/python -m pytest -n 2 -q tests/test_torch_parity.py
+	$(BIN)/python -m pytest -n 2 -q tests/test_torch_parity.py tests/test_train_bench_torch.py
 
 # The part of `make test` that runs ONNX's own cases: several hundred, of every operator fcnn has.
 conformance: $(VENV)/.test

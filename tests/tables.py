@@ -116,6 +116,10 @@ TINY = {
     "lenet": (LeNetConfig(5, widths=(2, 3), dense=(7,)), (4, 28, 28, 1)),
     "plain": (PlainConfig(5, widths=(4, 6), dense=8, dropout=0.2), (4, 8, 8, 1)),
     "plain_bias": (PlainConfig(5, (4, 6), 1, pool="average", batch_norm=False), (4, 8, 8, 1)),
+    "plain_early": (
+        PlainConfig(5, (4, 6), pool="average", stem=3, early_pool=True),
+        (4, 8, 8, 3),
+    ),
     "vgg": (VGGConfig((1, 2), (4, 6), 5, dense=8), (4, 8, 8, 3)),
     "vgg_bn": (VGGConfig((1, 2), (4, 6), 5, dense=8, batch_norm=True), (4, 8, 8, 3)),
     "resnet_basic": (ResNetConfig("basic", (2, 1), 4, 5), (4, 32, 32, 3)),
@@ -139,6 +143,7 @@ TINY_COUNTS = {
     "lenet": 777,
     "plain": 1_005,
     "plain_bias": 297,
+    "plain_early": 954,
     "vgg": 981,
     "vgg_bn": 1_013,
     "resnet_basic": 2_193,

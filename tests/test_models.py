@@ -101,6 +101,13 @@ def test_every_model_is_counted():
         ("convnext_tiny", {"num_classes": 10}, (1, 224, 224, 3), 28_589_128 - 769 * 990),
         ("wide_resnet28_10", {"num_classes": 100}, (1, 32, 32, 3), 36_479_194 + 641 * 90),
         ("lenet5", {"num_classes": 26}, (1, 28, 28, 1), 61_706 + 85 * 16),
+        # the recipe cifar10: the stem's kernel, the stages', 2 * (16 + 2 * 272) in batch norm, head
+        (
+            "plain8",
+            {"widths": (48, 96, 128), "pool": "average", "stem": 16, "early_pool": True},
+            (1, 32, 32, 3),
+            432 + 9 * (16 * 48 + 48 * 48 + 48 * 96 + 96 * 96 + 96 * 128 + 128 * 128) + 1120 + 1290,
+        ),
         ("waveform", {"num_classes": 35}, (1, 16_000, 1), 558_090 + 513 * 25),
         # the CIFAR stem has 3 * 3 * 3 * 64 weights instead of 7 * 7 * 3 * 64
         (
@@ -157,6 +164,16 @@ def test_every_model_ends_in_pool_and_head(name):
     assert MODELS[name].build().names[-2:] == ("pool", "head")
 
 
+def test_early_pooling_comes_before_the_norm_of_the_first_convolution():
+    model = PlainConfig(widths=(4,), stem=3, early_pool=True).build()
+    assert model.names == ("stem", "stage1", "pool", "head")
+    kinds = [type(layer).__name__ for _, layer in model["stage1"].children()]
+    block = ["Conv", "BatchNorm", "custom_jvp"]  # the last is jax.nn.relu
+    assert kinds == ["Conv", "MaxPool", *block[1:], *block]
+    later = PlainConfig(widths=(4,)).build()["stage1"]
+    assert [type(layer).__name__ for _, layer in later.children()] == [*block, *block, "MaxPool"]
+
+
 def test_paths_stay_readable():
     params, state = shapes(models.build("resnet50"), (1, 224, 224, 3))
     assert tree.to_names(params)["stage3/0/body/1/scale"].shape == (256,)
@@ -210,6 +227,7 @@ GOLDEN = {
     "lenet": [-0.069879, -0.251025, -0.006384, -0.127463, -0.264925],
     "plain": [0.195794, -0.06036, -0.269935, -0.299683, -0.316157],
     "plain_bias": [-0.109402, 0.316802, 0.528567, -0.457428, 0.318944],
+    "plain_early": [-0.063733, 0.178171, 0.173005, -0.147071, -0.036543],
     "vgg": [0.882797, 0.413994, -0.785261, -0.070563, -0.566895],
     "vgg_bn": [0.838627, 0.115274, -0.363904, -0.226585, 0.132745],
     "resnet_basic": [-4.254958, 2.164723, -1.051554, 0.995418, -0.884784],

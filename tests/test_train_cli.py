@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from train import __main__ as entry
-from train.cli import main, parse
+from train import overrides
+from train.cli import _options, main, parse
 from train.commands import COMMANDS
 from train.recipes import RECIPES
 
@@ -50,6 +51,33 @@ def test_options_become_the_fields_of_the_recipe():
         validate=True,
         model=dataclasses.replace(defaults.model, widths=(8, 16), dropout=0.0),
     )
+
+
+def test_set_is_another_spelling_of_every_option():
+    written = (
+        "epochs=3 batch-size=32 learning_rate=1e-2 seed=4 seeds=7,8 data_dir=some/where"
+        " dtype=bfloat16 progress=false validate=true checksum=false model.widths=8,16"
+        " model.dropout=0 model.batch_norm=false model.early_pool=true"
+    )
+    options = [word for setting in written.split() for word in ("--set", setting)]
+    spelled = (
+        "mnist --epochs 3 --batch-size 32 --learning-rate 0.01 --seed 4 --seeds 7,8"
+        " --data-dir some/where --dtype bfloat16 --no-progress --validate --no-checksum"
+        " --model.widths 8 16 --model.dropout 0 --model.no-batch-norm --model.early-pool"
+    )
+    assert parse(["mnist", *options]) == parse(spelled.split())
+    # The last word counts, whichever way it is spelled.
+    both = ["--set=epochs=5", "--epochs", "6", "--shift", "0", "--set", "shift=1"]
+    assert parse(["mnist", *both]) == RECIPES["mnist"](epochs=6, shift=1)
+    profiled = parse(["profile", "digits", "--set", "model.convs=1"])
+    assert profiled.recipe.model.convs == 1  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_set_knows_all_settings_and_no_others(name):
+    recipe = RECIPES[name]
+    options = {option.replace("no-", "") for option in _options(recipe) if option != "--help"}
+    assert {overrides.option(path) for path in overrides.paths(recipe)} == options - {"--set"}
 
 
 def test_options_without_a_recipe_are_those_of_digits():
@@ -94,6 +122,24 @@ def test_options_without_a_recipe_are_those_of_digits():
         ("--seeds 0", "--seeds: expected one or more different seeds from 0 to 2^32 - 1, got '0'"),
         ("--seeds 1,1", "--seeds: expected one or more different seeds"),
         ("--seeds 1,a", "--seeds: expected a count or seeds like 0,1,7, got '1,a'"),
+        (
+            "--set learning_rat=1",
+            "--set learning_rat=1: no setting learning_rat; the closest are learning_rate",
+        ),
+        ("mnist --set model.width=3", "no setting model.width; the closest are model.widths, "),
+        ("--set zz=1", "no setting zz; the closest are epochs, batch_size, "),
+        ("--set epochs=x", "--epochs: invalid literal for int() with base 10: 'x'"),
+        ("--set epochs=0", "--epochs must be 1 or more and finite, got 0"),
+        (
+            "--set model.widths=4,b",
+            "Error parsing --model.widths: Could not find valid parse for arguments: ['4', 'b']",
+        ),
+        ("--set model.widths=", "PlainConfig: widths must be a tuple of positive ints, got ()"),
+        ("--set dtype=float64", "'float64' for argument '--dtype'. Expected one of ('float32', "),
+        ("--set validate=1", "--set validate=1: validate is true or false, got '1'"),
+        ("--set validate", "--set expects PATH=VALUE, as in learning_rate=0.01, got 'validate'"),
+        ("--epochs 3 --set", "--set expects PATH=VALUE, as in learning_rate=0.01, got ''"),
+        ("--set resume=no/run", "no/run: expected the folder of a run, but it does not exist"),
         ("--dtype float64", "'float64' for argument '--dtype'. Expected one of ('float32', 'bf"),
         ("--model.dropout 2", "PlainConfig: dropout must be a rate, 0 <= rate < 1, got 2.0"),
         ("mnist --data-dir /no/such/folder", "--data-dir /no/such/folder: expected a folder, but"),

@@ -12,6 +12,7 @@ from PIL import Image
 from fcnn.models import WaveformConfig, from_json, to_json
 from train import weights
 from train.cli import main, parse
+from train.data import Batch
 from train.recipes import RECIPES
 
 # One input of each recipe as it is stored, with room for its augmentation to move.
@@ -30,6 +31,12 @@ INPUTS = {
 }
 
 
+def batch(inputs):
+    """As a step of the first epoch gets it, the labels 0, 1, 0, 1, …"""
+    index = jnp.arange(len(inputs), dtype=jnp.int32)
+    return Batch(inputs, index % 2, index, jnp.int32(0))
+
+
 def test_every_recipe_has_a_name_of_its_own_and_is_listed():
     assert list(RECIPES) == [cls.name for cls in RECIPES.values()]
     assert set(RECIPES) == set(INPUTS)
@@ -42,7 +49,7 @@ def test_the_model_takes_the_augmented_inputs_and_is_one_line_of_json(name):
     shape, dtype = INPUTS[name]
 
     def logits(key, inputs):
-        inputs = recipe.augment(key, inputs).astype(jnp.float32)
+        inputs = recipe.augment(key, batch(inputs))[0].astype(jnp.float32)
         model = recipe.model.build()
         params, state = model.init(key, inputs)
         return model.apply(params, state, inputs, train=True, key=key)[0]
@@ -57,7 +64,9 @@ def test_augmentation_changes_training_inputs_and_stays_near_them(name):
     shape, dtype = INPUTS[name]
     values = jax.random.uniform(jax.random.key(1), (16, *shape), minval=60, maxval=100)
     inputs = values.astype(dtype)
-    out = np.asarray(recipe.augment(jax.random.key(0), inputs))
+    images, labels = recipe.augment(jax.random.key(0), batch(inputs))
+    np.testing.assert_array_equal(labels, np.arange(16) % 2)
+    out = np.asarray(images)
     assert out.shape == inputs.shape
     assert (out != np.asarray(inputs)).any(axis=tuple(range(1, out.ndim))).mean() > 0.5
     # Moved, mirrored, a few zeros and some noise: every mean stays, to a fifth.
@@ -68,7 +77,8 @@ def test_augmentation_changes_training_inputs_and_stays_near_them(name):
 def test_options_of_a_model_are_those_of_its_own_config():
     recipe = parse(["spoken_digits", "--model.kernel-size", "31", "--model.widths", "4", "8"])
     assert recipe.model == WaveformConfig(widths=(4, 8), kernel_size=31, stride=8)
-    assert parse(["cifar10", "--model.depths", "2", "2", "2"]).model.depths == (2, 2, 2)
+    assert parse(["cifar10", "--model.widths", "8", "16"]).model.widths == (8, 16)
+    assert parse(["cifar10_resnet", "--model.depths", "2", "2"]).model.depths == (2, 2)
     assert parse(["imagenet", "--model.block", "basic"]).model.block == "basic"
 
 
@@ -84,7 +94,10 @@ def test_options_of_a_model_are_those_of_its_own_config():
         ("cifar10 --data-dir /no/such", "--data-dir /no/such: expected a folder, but it does not"),
         ("uci_har --model.depth 3", "no option --model.depth, did you mean --model.widths?"),
         ("spoken_digits --noise=-1", "--noise must be 0 or more and finite, got -1.0"),
-        ("cifar10_resnet --erase -1", "--erase must be 0 or more, got -1"),
+        ("cifar10_resnet --erase -1", "--erase must be 0 or more and finite, got -1"),
+        ("mnist --zoom 1", "--zoom must be in [0, 1), got 1.0"),
+        ("cifar10 --mixup inf", "--mixup must be 0 or more and finite, got inf"),
+        ("cifar100 --cutmix=-0.5", "--cutmix must be 0 or more and finite, got -0.5"),
         ("spoken_digits --noise nan", "--noise must be 0 or more and finite, got nan"),
     ],
 )

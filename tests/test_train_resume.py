@@ -323,9 +323,10 @@ def test_a_disk_that_is_read_only(compiled, alone, tmp_path):
 class Broken(Tiny):
     """Now and then the images of a step are not finite, as its random numbers have it."""
 
-    def augment(self, key, images):
+    def augment(self, key, batch):
         bad = jax.random.uniform(key) < self.shift / 100
-        return jnp.where(bad, jnp.nan, super().augment(key, images).astype(jnp.float32))
+        images, labels = super().augment(key, batch)
+        return jnp.where(bad, jnp.nan, images.astype(jnp.float32)), labels
 
 
 BROKEN = Broken(epochs=3, devices=1, shift=5, seed=48)
@@ -470,6 +471,8 @@ def test_resume_takes_the_settings_of_the_run(on_the_command_line):
         dataclasses.replace(expected, devices=2, keep=5)
     )
     latest = dataclasses.replace(expected, resume=str(runs / "newer"))
+    in_words = ["--set", "resume=latest", "--set", f"runs_dir={runs}", "--set", "model.convs=1"]
+    assert cli.parse(in_words) == latest
     assert cli.parse(["--resume", "latest", "--runs-dir", str(runs)]) == latest
     assert cli.parse(["tiny", "--resume", "latest", "--runs_dir", str(runs)]) == latest
 

@@ -195,6 +195,28 @@ def test_prepare_sees_the_raw_batch():
     np.testing.assert_allclose(metrics["accuracy"], accuracy, rtol=CLOSE)  # of soft labels
 
 
+def test_the_rest_of_a_batch_is_for_prepare_and_mixed_labels_count_by_their_argmax():
+    def mix(key, inputs, labels, other, share):
+        one_hot = jax.nn.one_hot(labels, 3)
+        return inputs, share[:, None] * one_hot + (1 - share[:, None]) * one_hot[other]
+
+    inputs, labels = features()
+    other = np.roll(np.arange(8), 1)
+    share = np.linspace(0.3, 0.9, 8, dtype=np.float32)
+    ts = init_train_state(LINEAR, optax.sgd(0.5), KEY, inputs)
+    logits = inputs @ np.array(ts.params["0"]["kernel"]) + np.array(ts.params["0"]["bias"])
+    _, metrics = train_step(LINEAR, optax.sgd(0.5), prepare=mix)(
+        ts, (inputs, labels, other, share), KEY
+    )
+    rows = np.arange(8)
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    first, second = -np.log(chances[rows, labels]), -np.log(chances[rows, labels[other]])
+    np.testing.assert_allclose(metrics["loss"], (share * first + (1 - share) * second).mean(), 1e-6)
+    heavier = np.where(share > 0.5, labels, labels[other])
+    assert (heavier != labels).any()
+    np.testing.assert_allclose(metrics["accuracy"], (logits.argmax(axis=1) == heavier).mean())
+
+
 def test_skip_nonfinite_keeps_everything_but_the_step():
     inputs, labels = images()
     broken = inputs.copy()

@@ -1,5 +1,6 @@
 """The command line: `python -m train [recipe] [--options]`, each option a field of the recipe, or
-`python -m train command …` for what is done with runs.
+`python -m train command …` for what is done with runs. `--set path=value` is another spelling of an
+option.
 
 Exit codes: 0 done, 1 failed, 2 wrong option, word, path or file, 130 Ctrl-C, 143 SIGTERM. Whatever
 is wrong is one line on stderr.
@@ -23,6 +24,7 @@ from train import runs
 from train.commands import COMMANDS, Command, ProfileRecipe
 from train.errors import UserError
 from train.log import Terminal
+from train.overrides import assignments, option, spelled
 from train.recipe import Recipe
 from train.recipes import RECIPES
 from train.settings import differences, to_record
@@ -31,6 +33,10 @@ from train.spelling import did_you_mean
 PROGRAM = "python -m train"
 DEFAULT = "digits"
 INTERRUPTED = "interrupted; steps after the last checkpoint are lost"
+SET = (
+    "--set PATH=VALUE, as often as needed, sets what an option below does, by its name in"
+    " config.json: --set learning_rate=0.01 --set model.widths=16,32 --set validate=true"
+)
 
 T = TypeVar("T")
 
@@ -113,7 +119,11 @@ def _resumed(options: Sequence[str]) -> tuple[str, Path]:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--resume", nargs="?")
     parser.add_argument("--runs-dir", "--runs_dir", nargs="?")
-    found, _ = parser.parse_known_args(options)
+    words = [
+        word if path is None else f"{option(path)}={value}"
+        for word, path, value in assignments(options)
+    ]
+    found, _ = parser.parse_known_args(words)
     return found.resume or "", Path(found.runs_dir or Recipe.runs_dir)
 
 
@@ -148,6 +158,10 @@ def _settings(
 
     What no option says is as in `default`.
     """
+    text = description or _doc(cls)
+    if issubclass(cls, Recipe):
+        options = spelled(options, cls)
+        text += f"\n\n{SET}"
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
@@ -156,7 +170,7 @@ def _settings(
                 args=options,
                 default=tyro.MISSING_NONPROP if default is None else default,
                 prog=f"{PROGRAM} {name}",
-                description=description or _doc(cls),
+                description=text,
                 return_unknown_args=True,
             )
     except SystemExit as stop:
@@ -164,8 +178,8 @@ def _settings(
             raise  # --help
         # A mistyped option leaves its value to the next argument: that is not what is wrong.
         wrong = [word for word in options if word.startswith("--") and not _known(word, cls)]
-        text = _unknown(wrong[0], name, cls) if wrong else _one_line(errors.getvalue())
-        raise UserError(text) from None
+        found = _unknown(wrong[0], name, cls) if wrong else _one_line(errors.getvalue())
+        raise UserError(found) from None
     if unknown:
         raise UserError(_unknown(unknown[0], name, cls))
     return made
@@ -228,7 +242,7 @@ def _options(cls: type) -> list[str]:
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
         tyro.cli(cls, args=["--help"])
-    return sorted(set(re.findall(r"--[a-z][a-z0-9.-]*", shown.getvalue())))
+    return sorted(set(re.findall(r"--[a-z][a-z0-9.-]*[a-z0-9]", shown.getvalue())))
 
 
 def _fail(error: object, code: int) -> int:

@@ -21,7 +21,7 @@ from fcnn.training import (
     train_step,
 )
 from train import devices, fit, streaming
-from train.data import Dataset
+from train.data import Batch, Dataset
 from train.log import Terminal
 from train.optimizer import make_optimizer
 from train.prepare import prepare_of
@@ -78,12 +78,17 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
     def order(key: jax.Array, step: jax.Array) -> jax.Array:
         return batch_order(key, step, len(labels), batch_size)
 
+    def batch_of(ts, dataset, order):
+        images, labels = dataset
+        epoch, position = jnp.divmod(ts.step, steps_per_epoch)
+        row = order[position]
+        return Batch(images[row], labels[row], row, epoch)
+
     def steps(ts, dataset, order, key, count):
         """`count` steps of training, fewer where one is not finite: that one is the last.
 
         One program for any number of steps, so that where a run is cut into pieces changes no bit.
         """
-        images, labels = dataset
         nothing = jnp.zeros((steps_per_epoch,), jnp.float32)
         measured = dict.fromkeys(("loss", "accuracy", "finite"), nothing)
 
@@ -93,8 +98,7 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
 
         def one(carry):
             ts, measured, taken, _ = carry
-            row = order[ts.step % steps_per_epoch]
-            ts, got = step(ts, (images[row], labels[row]), key)
+            ts, got = step(ts, batch_of(ts, dataset, order), key)
             ts = jax.lax.with_sharding_constraint(ts, stored)
             measured = {name: values.at[taken].set(got[name]) for name, values in measured.items()}
             return ts, measured, taken + 1, got["finite"] == 1.0
@@ -104,9 +108,7 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
         return ts, measured, taken
 
     def repeat(ts, dataset, order, key):
-        images, labels = dataset
-        row = order[ts.step % steps_per_epoch]
-        return unguarded(ts, (images[row], labels[row]), key)[0]
+        return unguarded(ts, batch_of(ts, dataset, order), key)[0]
 
     started = time.perf_counter()
     everywhere = devices.everywhere(mesh)
@@ -121,7 +123,7 @@ def compile_program(recipe: Recipe, data: Dataset, mesh: Mesh, terminal: Termina
     options = {"donate_argnums": 0, "compiler_options": compiler_options()}
     if data.streams:
         one_step = jax.jit(step, **options, out_shardings=(stored, everywhere)).lower(
-            like, streaming.batch_like(data.train, batch_size, mesh), like_key
+            like, streaming.training_batch_like(data.train, batch_size, mesh), like_key
         )
         again = jax.jit(unguarded, out_shardings=(stored, everywhere))
         training = streaming.training(one_step.compile(), again, steps_per_epoch)

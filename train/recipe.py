@@ -15,7 +15,7 @@ import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
 from fcnn.models import Config
-from train.data import Dataset
+from train.data import Batch, Dataset
 
 AUTO = "auto"
 
@@ -145,6 +145,10 @@ class Recipe:
         """The data; what takes long (a download) is told to `report`."""
         raise NotImplementedError
 
-    def augment(self, key: jax.Array, images: jax.Array) -> jax.Array:
-        """A training batch's inputs (N, *S, C) as they are stored, changed at random."""
+    def augment(self, key: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        """A training batch's inputs (N, *S, C) as they are stored, changed at random, and targets.
+
+        The targets are the labels (N,), or (N, classes) probabilities where inputs are mixed: their
+        argmax is then what counts as right in the training accuracy.
+        """
         raise NotImplementedError

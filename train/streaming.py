@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 from fcnn.training import TrainState
 from train import devices
-from train.data.dataset import Split, StreamedSplit
+from train.data.dataset import Batch, Split, StreamedSplit
 from train.data.stream import Batches
 
 
@@ -37,6 +37,14 @@ def batch_like(
     )
 
 
+def training_batch_like(split: Split | StreamedSplit, batch_size: int, mesh: Mesh) -> Batch:
+    """What a batch to train on is like: each device knows all the indices."""
+    whole = devices.everywhere(mesh)
+    inputs, labels = batch_like(split, batch_size, mesh)
+    index = jax.ShapeDtypeStruct((batch_size,), np.int32, sharding=whole)
+    return Batch(inputs, labels, index, jax.ShapeDtypeStruct((), np.int32, sharding=whole))
+
+
 def batches(split: Any, rows: Any, mesh: Mesh) -> Batches:
     """The batches of a split that streams; rows (batches, batch_size) says what is in each."""
     inputs, labels = split
@@ -49,11 +57,15 @@ def training(step: Callable, unguarded: Callable, per_epoch: int) -> dict[str, C
     step, unguarded: (train_state, batch, key) -> train_state, metrics.
     """
 
+    def batch_at(step: int, epoch: Batches) -> Batch:
+        number, position = divmod(step, per_epoch)
+        return Batch(*epoch[position], epoch.rows[position], np.int32(number))
+
     def steps(ts: TrainState, _: Any, epoch: Batches, key: jax.Array, count: Any):
-        first = int(ts.step) % per_epoch
+        first = int(ts.step)
         measured = []
-        for index in range(first, first + int(count)):
-            ts, got = step(ts, epoch[index], key)
+        for number in range(first, first + int(count)):
+            ts, got = step(ts, batch_at(number, epoch), key)
             measured.append(jax.device_get(got))  # meanwhile the next batch is on its way
             if measured[-1]["finite"] != 1.0:
                 break
@@ -62,7 +74,7 @@ def training(step: Callable, unguarded: Callable, per_epoch: int) -> dict[str, C
         return ts, columns, len(measured)
 
     def repeat(ts: TrainState, _: Any, epoch: Batches, key: jax.Array) -> TrainState:
-        return unguarded(ts, epoch[int(ts.step) % per_epoch], key)[0]
+        return unguarded(ts, batch_at(int(ts.step), epoch), key)[0]
 
     return {"steps": steps, "repeat": repeat}
 

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from fcnn.ops.norm import wide
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
-# (key, inputs, labels) -> (inputs, labels); the key is None in an evaluation.
-Prepare = Callable[[Any, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+# (key, inputs, labels, *rest of the batch) -> (inputs, labels); in an evaluation the key is None,
+# and there is no rest.
+Prepare = Callable[..., tuple[jax.Array, jax.Array]]
 
 
 def pair(batch: Any, what: str = "batch") -> tuple[jax.Array, jax.Array]:
@@ -31,10 +32,16 @@ def pair(batch: Any, what: str = "batch") -> tuple[jax.Array, jax.Array]:
 def prepared(
     prepare: Prepare | None, key: jax.Array | None, batch: Any, dtype: Any
 ) -> tuple[jax.Array, jax.Array]:
-    """The batch after `prepare`, its inputs cast to dtype."""
+    """The batch after `prepare`, its inputs cast to dtype.
+
+    Whatever a batch has besides inputs and labels is for `prepare` alone.
+    """
+    rest = ()
+    if prepare is not None and isinstance(batch, (tuple, list)):
+        batch, rest = tuple(batch[:2]), batch[2:]
     inputs, labels = pair(batch)
     if prepare is not None:
-        inputs, labels = pair(prepare(key, inputs, labels), "the result of prepare")
+        inputs, labels = pair(prepare(key, inputs, labels, *rest), "the result of prepare")
     if not jnp.issubdtype(inputs.dtype, jnp.floating):
         raise TypeError(
             f"inputs must be floating, got {inputs.dtype}:"

@@ -45,7 +45,8 @@ def train_step(
 
     loss: (logits, labels) -> (N,), not averaged; the step averages over the batch.
     prepare: pure (key, inputs, labels) -> (inputs, labels) on the whole batch inside the step:
-        augmentation, uint8 to float.
+        augmentation, uint8 to float. A batch (inputs, labels, a, b) calls it with key, inputs,
+        labels, a, b: what an augmentation must know besides, such as the epoch.
     accumulate: split the batch into this many micro-batches and average their gradients.
         Micro-batch j is examples j, j + accumulate, ...: a batch split over devices stays evenly
         split. Batch norm normalises each micro-batch by itself and updates its statistics once for
@@ -64,6 +65,7 @@ def train_step(
 
     metrics: float32 scalars. loss and accuracy are of the training batch before the update,
     grad_norm is before clipping, finite is 1.0, or 0.0 where skip_nonfinite skips or would have.
+    With labels that are probabilities, accuracy compares argmaxes.
 
     Raises ValueError for an option out of its range; ValueError or TypeError at the first call for
     a batch, loss or train_state that does not fit.

@@ -1,4 +1,6 @@
-"""`python -m train.bench [models|layers|input] [--options]`: measure, print, keep the figures."""
+"""`python -m train.bench [models|layers|input] [--options]`: measure, print, keep the figures;
+`python -m train.bench accuracy RECIPE [--options]`: a recipe in PyTorch.
+"""
 
 import dataclasses
 import sys
@@ -10,6 +12,10 @@ import tyro
 from train.errors import UserError
 
 PROGRAM = "python -m train.bench"
+ACCURACY = (
+    "Measure layers and networks. Or train a recipe in PyTorch, to stand beside ours:"
+    f" {PROGRAM} accuracy RECIPE, with the options of python -m train RECIPE."
+)
 JsonPath = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 
 
@@ -61,10 +67,15 @@ class Input:
 
 def main(args: list[str]) -> int:
     """Run the command line; returns the exit code."""
+    if args[:1] == ["accuracy"]:
+        return _accuracy(args[1:])
     if not args or args[0] not in ("models", "layers", "input", "-h", "--help"):
         args = ["models", *args]
     settings = tyro.extras.subcommand_cli_from_dict(
-        {"models": Models, "layers": Layers, "input": Input}, args=args, prog=PROGRAM
+        {"models": Models, "layers": Layers, "input": Input},
+        args=args,
+        prog=PROGRAM,
+        description=ACCURACY,
     )
     try:
         if settings.rounds < 1:
@@ -83,6 +94,23 @@ def main(args: list[str]) -> int:
             from train.bench import networks
 
             networks.run(settings.models, settings.peers, settings.rounds, settings.json)
+    except UserError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _accuracy(args: list[str]) -> int:
+    """The options are those of `python -m train RECIPE`."""
+    from train.bench import accuracy
+    from train.cli import parse
+    from train.recipe import Recipe
+
+    try:
+        recipe = parse(args)
+        if not isinstance(recipe, Recipe):
+            raise UserError(f"accuracy expects a recipe, but {args[0]} is a command")
+        accuracy.run(recipe, print)
     except UserError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 2

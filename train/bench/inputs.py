@@ -99,8 +99,9 @@ def on_device(recipe: Recipe, data: Dataset, steps: int, rounds: int) -> dict[st
         assert int(taken) == steps, "a step that is not finite"
 
     on_one_batch = fixed(recipe, data, program.total_steps, steps)
+    first = jnp.arange(recipe.batch_size, dtype=jnp.int32)
     batch = jax.jit(prepare_of(recipe, data, mesh))(
-        key, *(part[: recipe.batch_size] for part in train_set)
+        key, *(part[: recipe.batch_size] for part in train_set), first, jnp.int32(0)
     )
 
     def one_batch() -> None:

@@ -75,7 +75,7 @@ def profile(recipe: Recipe, folder: Path, terminal: Terminal) -> None:
     seconds = time.perf_counter() - started
     device, key = jax.devices()[0], jax.random.key(0)
     # What the network is trained on: augmentation may crop.
-    shape = jax.eval_shape(recipe.augment, key, batch[0]).shape
+    shape = jax.eval_shape(recipe.augment, key, batch)[0].shape
     terminal.say(
         f"{recipe.name}: a training step on {recipe.batch_size} {data.noun} of"
         f" {'×'.join(map(str, shape[1:]))},"
@@ -114,12 +114,15 @@ def compile_step(recipe: Recipe, data: Any) -> tuple[Any, Any, Any]:
 
     from fcnn.training import cross_entropy, init_train_state, train_step
     from train import devices
+    from train.data import Batch
     from train.optimizer import make_optimizer
     from train.prepare import prepare_of
 
     images, labels = data.train
     first = np.asarray(images[: recipe.batch_size])  # decoded, where they stream
-    batch = jax.device_put((first, labels[: recipe.batch_size]))
+    index = jnp.arange(recipe.batch_size, dtype=jnp.int32)
+    targets = jnp.asarray(labels[: recipe.batch_size])
+    batch = Batch(jnp.asarray(first), targets, index, jnp.int32(0))
     dtype = jnp.dtype(recipe.dtype)
     per_epoch = len(labels) // recipe.batch_size
     prepare = prepare_of(recipe, data, devices.mesh(1, recipe.batch_size))
@@ -127,7 +130,7 @@ def compile_step(recipe: Recipe, data: Any) -> tuple[Any, Any, Any]:
     optimizer = make_optimizer(recipe, recipe.steps or recipe.epochs * per_epoch, per_epoch)
     loss = functools.partial(cross_entropy, label_smoothing=recipe.label_smoothing)
     step = train_step(model, optimizer, loss, prepare=prepare, dtype=dtype)
-    x = jax.ShapeDtypeStruct(batch[0].shape, dtype)
+    x = jax.ShapeDtypeStruct(batch.inputs.shape, dtype)
     with fit.to_inputs_of(images.shape[1:]):
         ts = jax.jit(lambda key: init_train_state(model, optimizer, key, x))(jax.random.key(0))
     return step.lower(ts, batch, jax.random.key(0)).compile(), ts, batch

@@ -1,6 +1,6 @@
 """What every data source gives: two splits of images, sounds or series."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,6 +38,21 @@ class Dataset(NamedTuple):
     def noun(self) -> str:
         """What its inputs are called, by their rank."""
         return {3: "series", 4: "images", 5: "volumes"}.get(self.train[0].ndim, "inputs")
+
+
+class Batch(NamedTuple):
+    """What a step of training is given: arrays, or what describes them to a compiler.
+
+    inputs: (N, *S, C) as they are stored.
+    labels: (N,) int32.
+    index: (N,) int32, the place of each in the training set, the same in every epoch.
+    epoch: int32 scalar, from 0.
+    """
+
+    inputs: Any
+    labels: Any
+    index: Any
+    epoch: Any
 
 
 def hold_out(data: Dataset, every: int = 6) -> Dataset:

@@ -8,7 +8,7 @@ The settings are those of cifar10; the accuracy has not been measured.
 import dataclasses
 from typing import ClassVar
 
-from fcnn.models import ResNetConfig
+from fcnn.models import PlainConfig
 from train.data import cifar
 from train.recipes.cifar10 import Cifar10
 
@@ -20,6 +20,6 @@ class Cifar100(Cifar10):
     name: ClassVar[str] = "cifar100"
     source: ClassVar[cifar.Source] = cifar.CIFAR100
 
-    model: ResNetConfig = dataclasses.field(
-        default_factory=lambda: ResNetConfig("basic", (1, 1, 1), 32, 100, "cifar")
+    model: PlainConfig = dataclasses.field(
+        default_factory=lambda: dataclasses.replace(Cifar10().model, num_classes=100)
     )

@@ -15,7 +15,7 @@ import jax
 
 from fcnn.augment import random_crop
 from fcnn.models import PlainConfig
-from train.data import Dataset, digits
+from train.data import Batch, Dataset, digits
 from train.recipe import Recipe
 
 
@@ -36,5 +36,5 @@ class Digits(Recipe):
     def load(self, report: Callable[[str], None]) -> Dataset:
         return digits.load()
 
-    def augment(self, key: jax.Array, images: jax.Array) -> jax.Array:
-        return random_crop(key, images, self.shift)
+    def augment(self, key: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        return random_crop(key, batch.inputs, self.shift), batch.labels

@@ -12,9 +12,9 @@ from typing import ClassVar
 
 import jax
 
-from fcnn.augment import random_crop, random_flip
+from fcnn.augment import random_flip
 from fcnn.models import PlainConfig
-from train.data import mnist
+from train.data import Batch, mnist
 from train.recipes.mnist import Mnist
 
 
@@ -27,8 +27,10 @@ class FashionMnist(Mnist):
 
     epochs: int = 8
     shift: int = 1
+    zoom: float = 0.0
     model: PlainConfig = dataclasses.field(default_factory=lambda: PlainConfig(dropout=0.3))
 
-    def augment(self, key: jax.Array, images: jax.Array) -> jax.Array:
+    def augment(self, key: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         crop_key, flip_key = jax.random.split(key)
-        return random_flip(flip_key, random_crop(crop_key, images, self.shift))
+        images, labels = super().augment(crop_key, batch)
+        return random_flip(flip_key, images), labels

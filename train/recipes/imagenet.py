@@ -20,7 +20,7 @@ import tyro
 
 from fcnn.augment import random_flip, random_resized_crop
 from fcnn.models import ResNetConfig
-from train.data import Dataset
+from train.data import Batch, Dataset
 from train.errors import UserError
 from train.recipe import Recipe
 
@@ -72,6 +72,7 @@ class Imagenet(Recipe):
             self.data_dir, self.size, report, stream=self.stream, workers=self.workers
         )
 
-    def augment(self, key: jax.Array, images: jax.Array) -> jax.Array:
+    def augment(self, key: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         crop_key, flip_key = jax.random.split(key)
-        return random_flip(flip_key, random_resized_crop(crop_key, images, self.train_size))
+        images = random_resized_crop(crop_key, batch.inputs, self.train_size)
+        return random_flip(flip_key, images), batch.labels

@@ -17,7 +17,7 @@ import tyro
 
 from fcnn.augment import random_crop
 from fcnn.models import PlainConfig
-from train.data import Dataset, npz
+from train.data import Batch, Dataset, npz
 from train.errors import UserError
 from train.recipe import Recipe
 
@@ -44,5 +44,5 @@ class Npz(Recipe):
             raise UserError("npz needs --data-file FILE, a .npz file")
         return npz.load(self.data_file)
 
-    def augment(self, key: jax.Array, images: jax.Array) -> jax.Array:
-        return random_crop(key, images, self.shift)
+    def augment(self, key: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        return random_crop(key, batch.inputs, self.shift), batch.labels

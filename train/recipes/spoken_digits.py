@@ -19,7 +19,7 @@ import tyro
 
 from fcnn.augment import add_noise, time_shift
 from fcnn.models import WaveformConfig
-from train.data import Dataset, spoken_digits
+from train.data import Batch, Dataset, spoken_digits
 from train.recipe import Recipe
 
 
@@ -52,6 +52,7 @@ class SpokenDigits(Recipe):
     def load(self, report: Callable[[str], None]) -> Dataset:
         return spoken_digits.load(self.data_dir)
 
-    def augment(self, key: jax.Array, images: jax.Array) -> jax.Array:
+    def augment(self, key: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         shift_key, noise_key = jax.random.split(key)
-        return add_noise(noise_key, time_shift(shift_key, images, self.shift), self.noise)
+        moved = time_shift(shift_key, batch.inputs, self.shift)
+        return add_noise(noise_key, moved, self.noise), batch.labels

@@ -17,7 +17,7 @@ import jax
 import tyro
 
 from fcnn.models import WaveformConfig
-from train.data import Dataset, uci_har
+from train.data import Batch, Dataset, uci_har
 from train.recipe import Recipe
 
 
@@ -43,5 +43,5 @@ class UciHar(Recipe):
     def load(self, report: Callable[[str], None]) -> Dataset:
         return uci_har.load(self.data_dir)
 
-    def augment(self, key: jax.Array, images: jax.Array) -> jax.Array:
-        return images  # noise made it worse on people who were held out
+    def augment(self, key: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        return batch.inputs, batch.labels  # noise made it worse on people who were held out

@@ -2,7 +2,7 @@
 
 A peer's `contender(subject, images, labels)` gives two calls without arguments, `forward` (logits
 of the batch, evaluation mode) and `step` (one step of Adam on the cross-entropy), and the number of
-parameters. Both return when their work is done.
+parameters. Both return when their work is done. `torch_training` trains a whole recipe.
 """
 
 from collections.abc import Callable

@@ -139,7 +139,9 @@ def module(layer, ndim: int, channels: int, shape: tuple[int, ...]):
             return dense if ndim < 1 else Permuted(dense)
         case fcnn.Scale():
             return Scale(channels, layer.initial)
-        case fcnn.Dropout() | fcnn.DropPath() if layer.rate == 0:
+        case fcnn.Dropout():
+            return nn.Dropout(layer.rate)
+        case fcnn.DropPath() if layer.rate == 0:
             return nn.Identity()
         case _ if getattr(layer, "__name__", None) in CALLABLES:
             return CALLABLES[layer.__name__]()
