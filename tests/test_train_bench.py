@@ -6,7 +6,7 @@ import time
 import pytest
 
 from train.bench import __main__ as bench
-from train.bench import configurations, inputs, models
+from train.bench import accuracy, configurations, inputs, models
 from train.bench.compare import compare
 from train.bench.configurations import Layer
 from train.bench.layers import PASSES, measure
@@ -130,3 +130,20 @@ def test_the_networks_are_those_of_the_catalogue():
     assert models.subject("resnet18").classes == 10
     for name in models.NAMES:
         assert len(models.subject(name).shape) in (3, 4)
+
+
+def test_what_cannot_be_trained_is_one_line(monkeypatch, capsys):
+    for arguments, expected in (
+        (["accuracy", "dgits"], "no recipe or command 'dgits', did you mean digits?"),
+        (["accuracy", "eval", "run"], "accuracy expects a recipe, but eval is a command"),
+    ):
+        assert bench.main(arguments) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"python -m train.bench: {expected}")
+        assert error.count("\n") == 1
+    monkeypatch.setattr(accuracy, "installed", lambda: ["torch"])
+    assert bench.main(["accuracy", "digits", "--dtype", "bfloat16"]) == 2
+    assert "accuracy trains in float32, not --dtype bfloat16" in capsys.readouterr().err
+    monkeypatch.setattr(accuracy, "installed", list)
+    assert bench.main(["accuracy", "digits"]) == 2
+    assert "accuracy needs PyTorch: python -m pip install torch" in capsys.readouterr().err

@@ -11,7 +11,6 @@ from fcnn import tree
 from fcnn.models import PlainConfig, ResNetConfig, WaveformConfig
 from train import devices
 from train.bench import __main__ as bench
-from train.bench import accuracy
 from train.program import compile_program
 from train.recipes import RECIPES
 
@@ -102,18 +101,3 @@ def test_the_command(monkeypatch, capsys):
     ]
     assert lines[-1].startswith(f"test accuracy over 2 seeds: {np.mean(shares):.1f}")
     assert min(shares) > 40  # of ten classes, with 4 features
-
-
-def test_what_cannot_be_trained_is_one_line(monkeypatch, capsys):
-    for arguments, expected in (
-        (["accuracy", "digits", "--dtype", "bfloat16"], "accuracy trains in float32, not --dtype"),
-        (["accuracy", "dgits"], "no recipe or command 'dgits', did you mean digits?"),
-        (["accuracy", "eval", "run"], "accuracy expects a recipe, but eval is a command"),
-    ):
-        assert bench.main(arguments) == 2
-        error = capsys.readouterr().err
-        assert error.startswith(f"python -m train.bench: {expected}")
-        assert error.count("\n") == 1
-    monkeypatch.setattr(accuracy, "installed", list)
-    assert bench.main(["accuracy", "digits"]) == 2
-    assert "accuracy needs PyTorch: python -m pip install torch" in capsys.readouterr().err
