@@ -3,11 +3,12 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from train.bench.timing import spread
+from train.bench.timing import PAUSE, spread
 
 
 class FailedError(Exception):
@@ -78,6 +79,7 @@ def compare(
             for number in range(rounds):
                 report(f"{model}: {what} {number + 1}/{rounds}")
                 for peer, worker in workers.items():
+                    time.sleep(PAUSE)
                     taken[peer].append(worker.ask(what)["milliseconds"])
             for peer, times in taken.items():
                 results[peer][what] = spread(times)

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 
 SHORTEST = 2e-3  # seconds: what takes less is run several times for one figure
+# Seconds before each figure. PyTorch's threads go on waiting for work, on a whole core, for some
+# milliseconds after each of its calls, and whoever is next would pay for it.
+PAUSE = 0.02
 
 
 def interleaved(
@@ -24,6 +27,7 @@ def interleaved(
     taken: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, run in contenders.items():
+            time.sleep(PAUSE)
             taken[name].append(1e3 * _seconds(run, repeats[name]) / repeats[name])
     return {name: spread(times) for name, times in taken.items()}
 
