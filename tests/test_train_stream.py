@@ -38,9 +38,10 @@ class Photographs(Imagenet):
 
     name = "photographs"
 
-    def augment(self, key, images):
+    def augment(self, key, batch):
         bad = jax.random.uniform(key) < self.shift / 100
-        return jnp.where(bad, jnp.nan, super().augment(key, images).astype(jnp.float32))
+        images, labels = super().augment(key, batch)
+        return jnp.where(bad, jnp.nan, images.astype(jnp.float32)), labels
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -168,6 +169,25 @@ def test_the_batches_are_those_of_the_set_in_memory(compiled, in_memory):
                     assert got.dtype == expected.dtype
                     np.testing.assert_array_equal(got, expected[rows[index]])
             batches.close()
+
+
+def test_a_batch_knows_its_place_in_the_data_set_and_its_epoch(compiled):
+    program, data = compiled
+    rows = np.asarray(program.order(jax.random.key(0), jnp.int32(PER_EPOCH)))
+    seen = []
+
+    def step(ts, batch, key):
+        seen.append(batch)
+        return ts, dict.fromkeys(("loss", "accuracy", "finite"), np.float32(1))
+
+    ts = program.init(jnp.uint32(0))[0]._replace(step=np.int32(PER_EPOCH + 3))
+    batches = streaming.batches(data.train, rows, MESH)
+    streaming.training(step, step, PER_EPOCH)["steps"](ts, None, batches, None, 2)
+    batches.close()
+    for batch, row in zip(seen, rows[3:5], strict=True):
+        assert batch.epoch == 1
+        np.testing.assert_array_equal(batch.index, row)
+        np.testing.assert_array_equal(batch.labels, data.train[1][row])
 
 
 def test_a_run_is_that_of_the_set_in_memory(recipe, in_memory, alone, tmp_path):
