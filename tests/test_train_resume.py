@@ -349,6 +349,20 @@ def bad_steps(recipe, key, first, last):
     return found
 
 
+def rollbacks(recipe, key, every):
+    """(broken step, where the run is after it) of each rollback of a run of STEPS steps.
+
+    Each goes to the last multiple of `every`, where the checkpoints are, and takes the next key.
+    """
+    found = []
+    bad = bad_steps(recipe, key, 0, STEPS)
+    while bad:
+        back = (bad[0] - 1) // every * every
+        found.append((bad[0], back))
+        bad = bad_steps(recipe, jax.random.fold_in(key, len(found)), back, STEPS)
+    return found
+
+
 def test_numbers_that_are_not_finite(broken, tmp_path):
     recipe, compiled = broken
     place = tmp_path / "run"
@@ -373,18 +387,12 @@ def test_numbers_that_are_not_finite(broken, tmp_path):
             sum(start < step <= start + PER_EPOCH for step in bad) for start in (0, 12, 24)
         ]
     else:
-        # Each rollback goes to the last multiple of 8 and takes the next key.
-        rollbacks, expected = 0, []
-        while bad:
-            back = (bad[0] - 1) // 8 * 8
-            expected.append((bad[0], back))
-            rollbacks += 1
-            bad = bad_steps(recipe, jax.random.fold_in(key, rollbacks), back, STEPS)
+        expected = rollbacks(recipe, key, every=8)
         texts = [text for text in said if "back at step" in text]
         found = [tuple(map(int, re.findall(r"step (\d+)", text))) for text in texts]
         assert found == expected
         assert skipped == [0, 0, 0]
-        assert last(place, compiled[0])[1]["rollbacks"] == rollbacks
+        assert last(place, compiled[0])[1]["rollbacks"] == len(expected)
     # Killed in between and resumed, the same happens again.
     other = tmp_path / "other"
     with pytest.raises(KeyboardInterrupt):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-from test_train_resume import at, bad_steps, go, interrupt, last, lines, lose_power, same
+from test_train_resume import at, bad_steps, go, interrupt, last, lines, lose_power, rollbacks, same
 from watched import Watched
 
 from fcnn.models import ResNetConfig
@@ -359,17 +359,12 @@ def test_numbers_that_are_not_finite_stop_or_roll_back(recipe, compiled, tmp_pat
     with pytest.raises(DivergedError, match=what):
         go(tmp_path / "stop", compiled, recipe=recipe)
 
-    rollbacks, expected = 0, []
-    while bad:
-        back = (bad[0] - 1) // 8 * 8
-        expected.append((bad[0], back))
-        rollbacks += 1
-        bad = bad_steps(recipe, jax.random.fold_in(key, rollbacks), back, STEPS)
+    expected = rollbacks(recipe, key, every=8)
     go_on = {"recipe": recipe, "nonfinite": "rollback", "checkpoint_every": 8}
     said = go(tmp_path / "run", compiled, **go_on)
     texts = [text for text in said if "back at step" in text]
     assert [tuple(map(int, re.findall(r"step (\d+)", text))) for text in texts] == expected
-    assert last(tmp_path / "run", compiled[0])[1]["rollbacks"] == rollbacks
+    assert last(tmp_path / "run", compiled[0])[1]["rollbacks"] == len(expected)
     # Killed in between and resumed, the same happens again.
     with pytest.raises(KeyboardInterrupt):
         go(tmp_path / "other", compiled, at(30, lose_power), **go_on)

@@ -121,7 +121,7 @@ def _exact_gradient(x, g, window: Window):
 
 
 def depthwise_kernel_gradient(x: jax.Array, g: jax.Array, window: Window, taps: Sizes) -> jax.Array:
-    """The same in two dimensions where each feature has one channel: (*taps, 1, F).
+    """The kernel's gradient in two dimensions where each feature sees one channel: (*taps, 1, F).
 
     Nothing is summed over but positions, so each image's channels are groups of their own in one
     depthwise call; the sum over images comes after.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import fcnn
 from train.bench.models import Subject
 from train.bench.peers import Contender, jitted, shapes
-from train.bench.peers.settings import each, padding
+from train.bench.peers.settings import each, padding, pooled
 
 eqx = import_module("equinox")
 KEY = jax.random.key(0)
@@ -91,8 +91,7 @@ def module(layer, ndim: int, channels: int):
             norm = eqx.nn.LayerNorm(channels, layer.eps)
             return norm if ndim < 1 else Pixels(norm)
         case fcnn.MaxPool():
-            window = each(layer.window, ndim)
-            stride = window if layer.stride is None else each(layer.stride, ndim)
+            window, stride = pooled(layer, ndim)
             pads = 0 if layer.padding == "VALID" else layer.padding
             return eqx.nn.Pool(-jnp.inf, jax.lax.max, ndim, window, stride, pads)
         case fcnn.Dense():

@@ -6,7 +6,7 @@ import jax
 import fcnn
 from train.bench.models import Subject
 from train.bench.peers import Contender, jitted
-from train.bench.peers.settings import each, padding
+from train.bench.peers.settings import each, padding, pooled
 
 
 class Network(nn.Module):
@@ -46,8 +46,7 @@ def walk(layer, x, train: bool):
         case fcnn.LayerNorm():
             return nn.LayerNorm(epsilon=layer.eps)(x)
         case fcnn.MaxPool() | fcnn.AvgPool():
-            window = each(layer.window, ndim)
-            stride = window if layer.stride is None else each(layer.stride, ndim)
+            window, stride = pooled(layer, ndim)
             pool = nn.max_pool if isinstance(layer, fcnn.MaxPool) else nn.avg_pool
             return pool(x, window, stride, padding(layer.padding, ndim))
         case fcnn.Dense():

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import fcnn
 from train.bench.models import Subject
 from train.bench.peers import Contender, jitted
-from train.bench.peers.settings import each, padding
+from train.bench.peers.settings import each, padding, pooled
 
 hk = import_module("haiku")
 
@@ -40,8 +40,7 @@ def walk(layer, x, train: bool):
         case fcnn.LayerNorm():
             return hk.LayerNorm(-1, True, True, layer.eps)(x)
         case fcnn.MaxPool():
-            window = each(layer.window, ndim)
-            stride = window if layer.stride is None else each(layer.stride, ndim)
+            window, stride = pooled(layer, ndim)
             pads = padding(layer.padding, ndim)
             if not isinstance(pads, str):  # hk.max_pool knows names alone
                 pads = [(0, 0), *pads, (0, 0)]
