@@ -16,14 +16,15 @@ from fcnn.ops.lowering.window import Window
 def form_of(kernel_shape, stride, dilation, groups):
     """Which module computes the kernel's gradient, asked of the table's own predicates."""
     ndim = len(kernel_shape) - 2
-    window = Window((stride,) * ndim, ((0, 0),) * ndim, (dilation,) * ndim, groups)
+    stride = (stride,) * ndim if isinstance(stride, int) else stride
+    window = Window(stride, ((0, 0),) * ndim, (dilation,) * ndim, groups)
     if depthwise.applies(kernel_shape, window):
         return depthwise
     if grouped.applies(kernel_shape, window):
         return grouped
     if product.applies(kernel_shape[:-2], window):
         return product
-    few = int(np.prod(kernel_shape[:-1])) <= table.COLUMNS
+    few = int(np.prod(kernel_shape[:-1])) <= table.COLUMNS[ndim]
     return columns if few else canonical
 
 
@@ -53,6 +54,10 @@ CASES = {
     "first layer": (columns, (4, 9, 8, 1), (3, 3, 1, 6), 1, 1, 1, 1),
     "first layer, stride 2": (columns, (4, 9, 8, 1), (4, 4, 1, 6), 2, 1, 1, 1),
     "first layer 1-D": (columns, (4, 30, 1), (9, 1, 6), 2, 0, 2, 1),
+    "first layer, tall windows far apart": (columns, (2, 9, 8, 1), (5, 2, 1, 3), (3, 4), 1, 1, 1),
+    "first layer 3-D": (columns, (2, 5, 6, 7, 1), (3, 3, 3, 1, 4), 2, 1, 1, 1),
+    "first layer, three channels": (canonical, (2, 9, 8, 3), (5, 4, 3, 6), 2, 2, 1, 1),
+    "first layer, too many parts": (canonical, (2, 12, 13, 1), (9, 8, 1, 3), 1, 2, 1, 1),
     "plain, a loop over images": (canonical, (17, 9, 260, 32), (3, 3, 32, 4), 1, 1, 1, 1),
     "plain, wide padding": (canonical, (2, 5, 6, 5), (3, 3, 5, 4), 2, 4, 1, 1),
     "plain, narrower than its gradient": (canonical, (2, 9, 8, 5), (4, 4, 5, 4), 2, 0, 1, 1),

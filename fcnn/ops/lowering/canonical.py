@@ -10,7 +10,7 @@ naive loop, 20 times slower. Here the kernel's is written as a convolution in th
 import jax.numpy as jnp
 from jax import lax
 
-from fcnn.ops.lowering.window import Window, lax_conv
+from fcnn.ops.lowering.window import Window, exchanged, lax_conv
 from fcnn.ops.taps import Sizes
 
 
@@ -18,6 +18,11 @@ def forward(x, kernel, window: Window):
     if x.ndim == 3:
         return jnp.squeeze(forward(x[:, None], kernel[None], _lifted(window)), 1)
     return lax_conv(x, kernel, window)
+
+
+def forward_exchanged(g, kernel, window: Window):
+    """lax_conv(g, exchanged(kernel, groups), window)."""
+    return forward(g, exchanged(kernel, window.groups), window)
 
 
 def kernel_gradient(x, g, window: Window, taps: Sizes):
@@ -35,8 +40,8 @@ def kernel_gradient(x, g, window: Window, taps: Sizes):
     # Without the barrier XLA computes x again, from what it was made of, inside the transposition,
     # in an order that suits neither: up to 5 times slower.
     x, g = lax.optimization_barrier((x, g))
-    exchanged, weights = jnp.swapaxes(x, 0, -1), jnp.moveaxis(g, 0, -2)
-    y = lax_conv(exchanged, weights, Window(window.dilation, tuple(pads), window.stride, 1))
+    images, weights = jnp.swapaxes(x, 0, -1), jnp.moveaxis(g, 0, -2)
+    y = lax_conv(images, weights, Window(window.dilation, tuple(pads), window.stride, 1))
     return jnp.moveaxis(y, 0, -2)
 
 

@@ -11,14 +11,17 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jax import lax
 
-from fcnn.ops.lowering.window import Window, exchanged, pad_spatial, plain, spread
+from fcnn.ops.lowering.window import Window, plain, side_by_side, spread
 from fcnn.ops.taps import Sizes
 
 
 def input_gradient(g, kernel, window: Window, sizes: Sizes, conv: Callable):
-    """The gradient with respect to x (N, *sizes, C), by `conv` at stride 1."""
+    """The gradient with respect to x (N, *sizes, C), by `conv` at stride 1.
+
+    conv(g, kernel, window) is a convolution by the kernel with its channels' sides exchanged.
+    """
     ndim, stride = len(sizes), window.stride
-    kernel = exchanged(kernel, window.groups)
+    channels = kernel.shape[-2] * window.groups
     if any(s > 1 and d > 1 for s, d in zip(stride, window.dilation, strict=True)):
         # The barrier keeps XLA from folding the zeros into the convolution, where its operand swap
         # takes some shapes (two taps, two apart) for groups and aborts the process.
@@ -36,7 +39,7 @@ def input_gradient(g, kernel, window: Window, sizes: Sizes, conv: Callable):
         every = tuple(slice(a, None, s) for a, s in zip(start, stride, strict=True))
         taps = kernel[every]
         if 0 in taps.shape:  # the windows do not reach it
-            return jnp.zeros((g.shape[0], *places, kernel.shape[-1]), g.dtype)
+            return jnp.zeros((g.shape[0], *places, channels), g.dtype)
         facts = zip(taps.shape, window.dilation, first, last, g.shape[1:-1], strict=False)
         pads = tuple((d * (m - 1) - a, b - (n - 1)) for m, d, a, b, n in facts)
         facts = plain(window.dilation)._replace(pads=pads, groups=window.groups)
@@ -45,9 +48,5 @@ def input_gradient(g, kernel, window: Window, sizes: Sizes, conv: Callable):
     starts = itertools.product(*(range(s) for s in stride))
     y = jnp.stack([phase(start) for start in starts], axis=-2)
     y = y.reshape(y.shape[0], *places, *stride, -1)
-    order = [1 + v for axis in range(ndim) for v in (axis, ndim + axis)]
-    y = y.transpose(0, *order, 2 * ndim + 1)
-    whole = [p * s for p, s in zip(places, stride, strict=True)]
-    facts = zip(sizes, first, last, stride, window.pads, strict=True)
-    cuts = tuple((a * s - low, size - (b + 1) * s + low) for size, a, b, s, (low, _) in facts)
-    return pad_spatial(y.reshape(y.shape[0], *whole, -1), cuts)
+    skipped = tuple(low - a * s for (low, _), a, s in zip(window.pads, first, stride, strict=True))
+    return side_by_side(y, sizes, skipped)

@@ -7,9 +7,10 @@ A 1x1 convolution is the product of each pixel with the kernel; where the stride
 import math
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
-from fcnn.ops.lowering.window import Window, pad_spatial
+from fcnn.ops.lowering.window import Window, pad_spatial, side_by_side
 from fcnn.ops.norm import wide
 from fcnn.ops.taps import Sizes
 
@@ -29,19 +30,11 @@ def forward(x, kernel, window: Window):
 def input_gradient(g, kernel, window: Window, sizes: Sizes):
     taps, positions = kernel.shape[:-2], g.shape[1:-1]
     rows = _dot(g.reshape(-1, g.shape[-1]), _matrix(kernel).T)
-    # One axis for the position and one for the tap, in turn: (N, P0, k0, P1, k1, ..., C).
     blocks = rows.reshape(g.shape[0], *positions, *taps, -1)
-    ndim = len(taps)
-    order = [1 + v for axis in range(ndim) for v in (axis, ndim + axis)]
-    blocks = blocks.transpose(0, *order, 2 * ndim + 1)
     # What a window does not reach, between the taps and the next position, has no gradient.
-    gaps = [s - k for k, s in zip(taps, window.stride, strict=True)]
-    pads = [v for gap in gaps for v in ((0, 0, 0), (0, gap, 0))]
-    blocks = lax.pad(blocks, blocks.dtype.type(0), [(0, 0, 0), *pads, (0, 0, 0)])
-    whole = [p * s for p, s in zip(positions, window.stride, strict=True)]
-    facts = zip(sizes, whole, window.pads, strict=True)
-    cuts = tuple((-low, size - covered + low) for size, covered, (low, _) in facts)
-    return pad_spatial(blocks.reshape(g.shape[0], *whole, -1), cuts)
+    gaps = [(0, s - k) for k, s in zip(taps, window.stride, strict=True)]
+    blocks = jnp.pad(blocks, [*[(0, 0)] * (1 + len(taps)), *gaps, (0, 0)])
+    return side_by_side(blocks, sizes, tuple(low for low, _ in window.pads))
 
 
 def kernel_gradient(x, g, window: Window, taps: Sizes):

@@ -32,8 +32,11 @@ from fcnn.ops.lowering import canonical, columns, depthwise, grouped, onednn, ph
 from fcnn.ops.lowering.window import Window
 from fcnn.ops.taps import Sizes
 
-# Windows of at most this many values are laid out as columns: 3x3 on three channels, 5x5 on one.
-COLUMNS = 32
+# For the kernel's gradient, windows of at most this many values are laid out as columns, by the
+# number of spatial dimensions: 4x4 on one channel. In 3-D XLA has nothing else.
+COLUMNS = {1: 16, 2: 16, 3: 32}
+# Up to this many, with few channels, are better off with XLA than with the library: 5x5 on three.
+FEW = 80
 
 
 def forward(x, kernel, window: Window):
@@ -57,11 +60,13 @@ def input_gradient(g, kernel, window: Window, sizes: Sizes):
         return depthwise.input_gradient(g, kernel, window, sizes)
     if product.applies(kernel.shape[:-2], window) and (set(window.stride) != {1} or not by_library):
         return product.input_gradient(g, kernel, window, sizes)
+    if columns.applies(kernel.shape, window):
+        return columns.input_gradient(g, kernel, window, sizes)
     if by_library:
-        return phases.input_gradient(g, kernel, window, sizes, onednn.forward)
+        return phases.input_gradient(g, kernel, window, sizes, onednn.forward_exchanged)
     if grouped.applies(kernel.shape, window):
         return grouped.input_gradient(g, kernel, window, sizes, input_gradient)
-    return phases.input_gradient(g, kernel, window, sizes, canonical.forward)
+    return phases.input_gradient(g, kernel, window, sizes, canonical.forward_exchanged)
 
 
 def kernel_gradient(x, g, window: Window, taps: Sizes):
@@ -76,8 +81,10 @@ def kernel_gradient(x, g, window: Window, taps: Sizes):
         return grouped.kernel_gradient(x, g, window, taps, kernel_gradient)
     if product.applies(taps, window):
         return product.kernel_gradient(x, g, window, taps)
-    if math.prod(taps) * x.shape[-1] <= COLUMNS:
+    values = math.prod(taps) * x.shape[-1]
+    if values <= COLUMNS[len(taps)]:
         return columns.kernel_gradient(x, g, window, taps)
-    if by_library:
+    few = x.shape[-1] <= columns.CHANNELS and values <= FEW and len(taps) < 3
+    if by_library and not few:
         return onednn.kernel_gradient(x, g, window, taps)
     return canonical.kernel_gradient(x, g, window, taps)

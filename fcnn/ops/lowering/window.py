@@ -50,6 +50,23 @@ def pad_spatial(x: jax.Array, pads: Pads, interior: Sizes | None = None) -> jax.
     return lax.pad(x, x.dtype.type(0), [(0, 0, 0), *config, (0, 0, 0)])
 
 
+def side_by_side(blocks: jax.Array, sizes: Sizes, skipped: Sizes) -> jax.Array:
+    """Blocks (N, *B, *stride, C) as images (N, *sizes, C), of which `skipped` pixels are cut first.
+
+    Where the blocks do not reach there are zeros.
+    """
+    ndim = len(sizes)
+    counts, stride = blocks.shape[1 : 1 + ndim], blocks.shape[1 + ndim : 1 + 2 * ndim]
+    # One axis for the block and one for the place in it, in turn: (N, B0, s0, B1, s1, ..., C).
+    order = [1 + v for axis in range(ndim) for v in (axis, ndim + axis)]
+    whole = [b * s for b, s in zip(counts, stride, strict=True)]
+    images = blocks.transpose(0, *order, 2 * ndim + 1).reshape(
+        len(blocks), *whole, blocks.shape[-1]
+    )
+    facts = zip(sizes, whole, skipped, strict=True)
+    return pad_spatial(images, tuple((-skip, size + skip - w) for size, w, skip in facts))
+
+
 def seen(x: jax.Array, taps: Sizes, positions: Sizes, window: Window) -> jax.Array:
     """x padded, or cut, to just what the windows at these positions see."""
     facts = zip(
