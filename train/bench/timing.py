@@ -10,6 +10,9 @@ SHORTEST = 2e-3  # seconds: what takes less is run several times for one figure
 # Seconds before each figure. PyTorch's threads go on waiting for work, on a whole core, for some
 # milliseconds after each of its calls, and whoever is next would pay for it.
 PAUSE = 0.02
+# Seconds that each runs before it is timed, once at least. Threads that slept are woken on one core
+# and parted up to 10 ms later: a step of training, which follows another, does not wait for that.
+WARM = 0.02
 
 
 def interleaved(
@@ -28,8 +31,16 @@ def interleaved(
     for _ in range(rounds):
         for name, run in contenders.items():
             time.sleep(PAUSE)
+            warm_up(run)
             taken[name].append(1e3 * _seconds(run, repeats[name]) / repeats[name])
     return {name: spread(times) for name, times in taken.items()}
+
+
+def warm_up(run: Callable[[], Any]) -> None:
+    started = time.perf_counter()
+    run()
+    while time.perf_counter() - started < WARM:
+        run()
 
 
 def spread(times: list[float]) -> dict[str, float]:

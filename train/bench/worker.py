@@ -22,6 +22,7 @@ def main(peer: str, model: str) -> int:
     import numpy as np
 
     from train.bench.models import subject
+    from train.bench.timing import warm_up
 
     def say(**values: float) -> None:
         print(json.dumps(values), file=answers, flush=True)
@@ -45,6 +46,7 @@ def main(peer: str, model: str) -> int:
             say(memory_mib=peak / 1024)
             continue
         call, count = calls[asked]
+        warm_up(call)
         started = time.perf_counter()
         call()
         say(milliseconds=1e3 * (time.perf_counter() - started) / count)
