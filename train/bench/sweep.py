@@ -13,6 +13,7 @@ from train.bench.layers import PASSES, measure
 from train.errors import UserError
 
 NOISE = 1.05  # what is slower than lax by more is named at the end
+AGAIN = 5  # times the rounds, for a layer with such a pass: its second figures are kept
 
 
 def run(rounds: int, only: str, path: Path | None) -> None:
@@ -27,11 +28,13 @@ def run(rounds: int, only: str, path: Path | None) -> None:
     for number, layer in enumerate(chosen, 1):
         print(f"{number}/{len(chosen)} {layer.name} {layer.x}", file=sys.stderr)
         measured = measure(layer, rounds)
+        if any(_slower(measured[name]) > NOISE for name in PASSES):
+            measured = measure(layer, AGAIN * rounds)
         results.append({**dataclasses.asdict(layer), "milliseconds": measured})
         for name in PASSES:
             medians = {who: figures["median"] for who, figures in measured[name].items()}
             ours, laxs, torch = medians["fcnn"], medians["lax"], medians.get("torch")
-            if ours > NOISE * laxs:
+            if _slower(measured[name]) > NOISE:
                 slower.append(f"{layer.name} {layer.x} {name}: {ours / laxs:.2f}")
             table.add_row(
                 layer.name, _shape(layer.x), _shape(layer.kernel), name,
@@ -44,6 +47,10 @@ def run(rounds: int, only: str, path: Path | None) -> None:
         print(" ", line)
     if path:
         record.write(path, f"layers --rounds {rounds}", {"layers": results})
+
+
+def _slower(figures: dict[str, dict[str, float]]) -> float:
+    return figures["fcnn"]["median"] / figures["lax"]["median"]
 
 
 def _shape(sizes: tuple[int, ...]) -> str:
