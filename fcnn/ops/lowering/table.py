@@ -20,7 +20,11 @@ forms without oneDNN.
                                       kernel gradient  2430    6.3       -        3.0
     4x8x32x32x16, 3x3x3, 32           forward            38     28      4.3      13.7
     32x32x32x64, 1x1, 64              kernel gradient    17    4.0      7.4       2.3
-    32x32x32x3, 3x3, 64               kernel gradient   2.5    1.6      2.8       1.2
+    32x32x32x3, 3x3, 64               input gradient    4.3    1.9      5.0       3.7
+                                      kernel gradient   2.5    1.6      2.8       1.2
+    16x8000x1, 80, 64, stride 4       input gradient    11     2.8       25        25
+                                      kernel gradient   4.6    3.8      6.9       3.2
+    32x4x4x512, 3x3, 512              input gradient    20     16        12        12
     32x500x64, 9, depthwise           forward            32    0.9      2.8       1.7
 
 Inside `lax.scan` the gradients of `lax` are another 20 times slower; the forms are not.
