@@ -2,10 +2,10 @@
 
     python -m train cifar10 --data-dir FOLDER     (without it, 170 MB are downloaded once)
 
-A plain network of 412,954 parameters that pools early, after Jordan's "94% on CIFAR-10 in 3.29
-seconds" (arXiv:2404.00498). Its accuracy on the test images has not been measured. The settings
-were chosen with `--validate`, where one run (seed 0) gives 88.68% after training on 41,666 images;
-that took 18 minutes beside other work on two shared x86-64 cores, float32, Python 3.11, jax 0.10.2.
+Test accuracy 89.21% ± 0.30% (mean and standard deviation over seeds 0 to 2, `--seeds 3`; the lowest
+is 88.88%), a plain network of 412,954 parameters that pools early, after Jordan's "94% on CIFAR-10
+in 3.29 seconds" (arXiv:2404.00498); 15 minutes a seed on two shared x86-64 cores, float32, Python
+3.11, jax 0.10.2. The settings were chosen with `--validate`, and not on the test images.
 """
 
 import dataclasses

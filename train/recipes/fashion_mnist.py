@@ -27,6 +27,7 @@ class FashionMnist(Mnist):
 
     epochs: int = 8
     shift: int = 1
+    zoom: float = 0.0
     model: PlainConfig = dataclasses.field(default_factory=lambda: PlainConfig(dropout=0.3))
 
     def augment(self, key: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
