@@ -5,6 +5,7 @@ kernel's gradient is that matrix times g. The input's is the sum of what its win
 what a window gives is a row of g times the kernel.
 """
 
+import functools
 import itertools
 import math
 
@@ -54,8 +55,8 @@ def input_gradient(g, kernel, window: Window, sizes: Sizes):
         return jnp.pad(values, [(0, 0), *around, *[(0, 0)] * (ndim + 1)])
 
     blocks = enumerate(itertools.product(*map(range, reach)))
-    dx = sum(placed(number, block) for number, block in blocks).astype(g.dtype)
-    return side_by_side(dx, sizes, tuple(low for low, _ in window.pads))
+    dx = functools.reduce(jnp.add, itertools.starmap(placed, blocks))
+    return side_by_side(dx.astype(g.dtype), sizes, tuple(low for low, _ in window.pads))
 
 
 def kernel_gradient(x, g, window: Window, taps: Sizes):
