@@ -250,6 +250,9 @@ def test_a_maximum_that_ties_shares_out_one_gradient():
         y, pull = jax.vjp(functools.partial(ops.max_pool, window=2, stride=stride), x)
         (gradient,) = pull(jnp.ones_like(y))
         assert float(gradient.sum()) == y.size
+    x = jnp.array([3.0, 3.0, 1.0, 3.0, 5.0, 4.0]).reshape(1, 6, 1)
+    (gradient,) = jax.vjp(functools.partial(ops.max_pool, window=3), x)[1](jnp.ones((1, 2, 1)))
+    np.testing.assert_array_equal(gradient.ravel(), [0.5, 0.5, 0, 0, 1, 0])
 
 
 def test_infinities_and_nans_are_not_hidden():

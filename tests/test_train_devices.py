@@ -15,7 +15,7 @@ from torture import Tiny
 from watched import Watched
 
 from fcnn.models import PlainConfig
-from fcnn.ops.lowering import onednn
+from fcnn.ops.lowering import library
 from train import devices, folder, pace
 from train.cli import main
 from train.errors import UserError
@@ -107,7 +107,7 @@ def three_steps(parts, data):
 
 def test_a_batch_is_split_and_the_numbers_are_everywhere(monkeypatch):
     # XLA's own convolutions, as on a GPU or TPU: it does not split a call to oneDNN.
-    monkeypatch.setattr(onednn, "AVAILABLE", False)
+    monkeypatch.setattr(library, "AVAILABLE", False)
     parts, data = program(4)
     for leaf in jax.tree.leaves(three_steps(parts, data)):
         assert len(leaf.sharding.device_set) == 4
@@ -120,7 +120,7 @@ def test_a_batch_is_split_and_the_numbers_are_everywhere(monkeypatch):
 
 
 def test_large_numbers_are_split_and_computed_with_whole(monkeypatch):
-    monkeypatch.setattr(onednn, "AVAILABLE", False)
+    monkeypatch.setattr(library, "AVAILABLE", False)
     parts, data = program(4, fsdp=2)
     ts = three_steps(parts, data)
     kernel = ts.params["head"]["0"]["kernel"]

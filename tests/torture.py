@@ -141,13 +141,13 @@ class Campaign:
                 raise AssertionError(f"{what}: {name} differ: {outcome[name]} and {expected}")
 
     def kills(self, count: int) -> None:
-        """Kill `count` processes, of as many runs as it takes, and finish the last run."""
+        """Kill `count` processes, up to 20 of each run, and finish each run after that."""
         done, runs, within_a_save, before_a_checkpoint = 0, 0, 0, 0
         while done < count:
             self.number += 1
             runs += 1
             place = self.place / f"killed-{self.number}"
-            while done < count:
+            for _ in range(min(self.random.randint(1, 20), count - done)):
                 process = self.train(place, self.random.randint(1, 12))
                 time.sleep(self.random.uniform(0, 0.7 * self.seconds))
                 ended, status = os.waitpid(process, os.WNOHANG)

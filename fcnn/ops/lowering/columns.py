@@ -1,8 +1,11 @@
-"""The gradients of a first layer: a matrix that has in each row what one window sees.
+"""A matrix that has in each row what one window sees.
 
-With one to three input channels the fast kernels have nothing to work on; the matrix is small. The
-kernel's gradient is that matrix times g. The input's is the sum of what its windows give it, and
-what a window gives is a row of g times the kernel.
+A convolution is that matrix times the kernel, and the kernel's gradient its transpose times g. The
+input's gradient is the sum of what its windows give it, and what a window gives is a row of g times
+the kernel.
+
+It is for first layers, whose one to three input channels are too few for the fast kernels, and for
+few windows under a large kernel, where oneDNN spends its time on laying out the kernel.
 """
 
 import functools
@@ -12,25 +15,44 @@ import math
 import jax.numpy as jnp
 from jax import lax
 
+from fcnn.ops.lowering import library
+from fcnn.ops.lowering.tall import tall_product
 from fcnn.ops.lowering.window import Window, seen, side_by_side
 from fcnn.ops.norm import wide
 from fcnn.ops.taps import Sizes, shifted
 
 # At most so many input channels are few.
 CHANNELS = 3
+# At most so many windows, all images together, are few, and a kernel of so many values is large.
+WINDOWS, KERNEL = 512, 2**20
 # The input's gradient is a sum of so many parts at most: each is compiled, and takes memory.
 PARTS = 64
 
 
-def applies(kernel_shape: Sizes, window: Window) -> bool:
+def few_windows(kernel_shape: Sizes, window: Window, count: int) -> bool:
+    """Whether so many windows are few for this kernel."""
+    return window.groups == 1 and count <= WINDOWS and math.prod(kernel_shape) >= KERNEL
+
+
+def gives_input(kernel_shape: Sizes, window: Window, count: int) -> bool:
     """Whether the input's gradient can be, and is well, computed so."""
-    plain = kernel_shape[-2] <= CHANNELS and set(window.dilation) == {1} and window.groups == 1
-    return plain and math.prod(_reach(kernel_shape[:-2], window)) <= PARTS
+    few = few_windows(kernel_shape, window, count) and set(window.stride) == {1}
+    possible = set(window.dilation) == {1} and window.groups == 1
+    parts = math.prod(_reach(kernel_shape[:-2], window))
+    return (kernel_shape[-2] <= CHANNELS or few) and possible and parts <= PARTS
 
 
 def _reach(taps: Sizes, window: Window) -> list[int]:
     """How many blocks of the stride's size a window covers, in each dimension."""
     return [-(-k // s) for k, s in zip(taps, window.stride, strict=True)]
+
+
+def forward(x, kernel, window: Window):
+    """lax_conv(x, kernel, window), by oneDNN."""
+    taps, features = kernel.shape[:-2], kernel.shape[-1]
+    positions = window.positions(x.shape[1:-1], taps)
+    y = library.product(_columns(x, taps, positions, window), kernel.reshape(-1, features))
+    return y.reshape(x.shape[0], *positions, features)
 
 
 def input_gradient(g, kernel, window: Window, sizes: Sizes):
@@ -60,11 +82,14 @@ def input_gradient(g, kernel, window: Window, sizes: Sizes):
 
 
 def kernel_gradient(x, g, window: Window, taps: Sizes):
-    positions = g.shape[1:-1]
+    columns = _columns(x, taps, g.shape[1:-1], window)
+    dk = tall_product(columns, g.reshape(-1, g.shape[-1]))
+    return dk.reshape(*taps, x.shape[-1], g.shape[-1])
+
+
+def _columns(x, taps: Sizes, positions: Sizes, window: Window):
+    """(N * positions, taps * C)."""
     x = seen(x, taps, positions, window)
     shifts = shifted(x, taps, positions, window.stride, window.dilation)
     columns = jnp.concatenate(list(shifts), axis=-1)
-    columns = columns.reshape(-1, columns.shape[-1])
-    grads = g.reshape(-1, g.shape[-1])
-    dk = lax.dot(columns.T, grads, preferred_element_type=wide(x.dtype)).astype(x.dtype)
-    return dk.reshape(*taps, x.shape[-1], g.shape[-1])
+    return columns.reshape(-1, columns.shape[-1])

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fcnn.ops.lowering.tall import tall_product
 from fcnn.ops.lowering.window import Window, pad_spatial, side_by_side
 from fcnn.ops.norm import wide
 from fcnn.ops.taps import Sizes
@@ -39,9 +40,8 @@ def input_gradient(g, kernel, window: Window, sizes: Sizes):
 
 def kernel_gradient(x, g, window: Window, taps: Sizes):
     rows = _patches(x, taps, g.shape[1:-1], window)
-    # (g' x)' and not x' g: the same numbers, up to 1.5 times faster.
-    product = _dot(g.reshape(-1, g.shape[-1]).T, rows).T
-    return product.reshape(*taps, x.shape[-1], g.shape[-1])
+    dk = tall_product(rows, g.reshape(-1, g.shape[-1]))
+    return dk.reshape(*taps, x.shape[-1], g.shape[-1])
 
 
 def _dot(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -1,7 +1,7 @@
 """Which equivalent form computes each pass of a convolution on the CPU.
 
 The choice depends on static facts only: the shapes, the stride, the dilation, the groups, the dtype
-and the platform. Where oneDNN can be called (`onednn.applies`) it computes nearly everything; the
+and the platform. Where oneDNN can be called (`library.applies`) it computes nearly everything; the
 other forms are for what it cannot do, and for other CPUs, jaxlibs and dtypes.
 
 Milliseconds, median of interleaved runs, float32, two x86-64 cores (AVX-512, AMD EPYC), jaxlib
@@ -32,22 +32,35 @@ Inside `lax.scan` the gradients of `lax` are another 20 times slower; the forms 
 
 import math
 
-from fcnn.ops.lowering import canonical, columns, depthwise, grouped, onednn, phases, product
+from fcnn.ops.lowering import (
+    canonical,
+    columns,
+    depthwise,
+    grouped,
+    library,
+    onednn,
+    onednn_gradient,
+    phases,
+    product,
+)
 from fcnn.ops.lowering.window import Window
 from fcnn.ops.taps import Sizes
 
-# For the kernel's gradient, windows of at most this many values are laid out as columns, by the
-# number of spatial dimensions: 4x4 on one channel. In 3-D XLA has nothing else.
-COLUMNS = {1: 16, 2: 16, 3: 32}
-# Up to this many, with few channels, are better off with XLA than with the library: 5x5 on three.
-FEW = 80
+# For the kernel's gradient, windows of at most this many values are laid out as columns: 3x3 on
+# three channels. But not where the features are much fewer.
+COLUMNS = 32
+# Up to this many, with few channels, are better off with XLA than with the library: 5x5 on two.
+FEW = 64
 
 
 def forward(x, kernel, window: Window):
     """lax_conv(x, kernel, window)."""
-    by_library = onednn.applies(x.dtype, x.ndim - 2)
+    by_library = library.applies(x.dtype)
+    windows = x.shape[0] * math.prod(window.positions(x.shape[1:-1], kernel.shape[:-2]))
     if depthwise.applies(kernel.shape, window) and (x.ndim == 3 or not by_library):
         return depthwise.forward(x, kernel, window)
+    if by_library and columns.few_windows(kernel.shape, window, windows):
+        return columns.forward(x, kernel, window)
     if by_library:
         return onednn.forward(x, kernel, window)
     if grouped.applies(kernel.shape, window):
@@ -59,12 +72,12 @@ def forward(x, kernel, window: Window):
 
 def input_gradient(g, kernel, window: Window, sizes: Sizes):
     """The gradient with respect to x (N, *sizes, C), given that of the output."""
-    by_library = onednn.applies(g.dtype, g.ndim - 2)
+    by_library = library.applies(g.dtype)
     if depthwise.applies(kernel.shape, window) and (g.ndim == 3 or not by_library):
         return depthwise.input_gradient(g, kernel, window, sizes)
     if product.applies(kernel.shape[:-2], window) and (set(window.stride) != {1} or not by_library):
         return product.input_gradient(g, kernel, window, sizes)
-    if columns.applies(kernel.shape, window):
+    if columns.gives_input(kernel.shape, window, math.prod(g.shape[:-1])):
         return columns.input_gradient(g, kernel, window, sizes)
     if by_library:
         return phases.input_gradient(g, kernel, window, sizes, onednn.forward_exchanged)
@@ -76,9 +89,9 @@ def input_gradient(g, kernel, window: Window, sizes: Sizes):
 def kernel_gradient(x, g, window: Window, taps: Sizes):
     """The gradient with respect to the kernel (*taps, C/groups, F), given that of the output."""
     shape = (*taps, x.shape[-1] // window.groups, g.shape[-1])
-    by_library = onednn.applies(x.dtype, x.ndim - 2)
+    by_library = library.applies(x.dtype)
     if depthwise.applies(shape, window) and x.ndim == 4 and by_library:
-        return onednn.depthwise_kernel_gradient(x, g, window, taps)
+        return onednn_gradient.depthwise_kernel_gradient(x, g, window, taps)
     if depthwise.applies(shape, window):
         return depthwise.kernel_gradient(x, g, window, taps)
     if grouped.applies(shape, window):
@@ -86,9 +99,9 @@ def kernel_gradient(x, g, window: Window, taps: Sizes):
     if product.applies(taps, window):
         return product.kernel_gradient(x, g, window, taps)
     values = math.prod(taps) * x.shape[-1]
-    if values <= COLUMNS[len(taps)]:
+    if values <= min(COLUMNS, 2 * g.shape[-1]):
         return columns.kernel_gradient(x, g, window, taps)
     few = x.shape[-1] <= columns.CHANNELS and values <= FEW and len(taps) < 3
     if by_library and not few:
-        return onednn.kernel_gradient(x, g, window, taps)
+        return onednn_gradient.kernel_gradient(x, g, window, taps)
     return canonical.kernel_gradient(x, g, window, taps)
