@@ -117,11 +117,20 @@ def depthwise_kernel_gradient(x: jax.Array, g: jax.Array, window: Window, taps: 
     Nothing is summed over but positions, so each image's channels are groups of their own in one
     depthwise call; the sum over images comes after.
     """
-    count, positions, features = g.shape[0], g.shape[1:-1], g.shape[-1]
+    positions, features = g.shape[1:-1], g.shape[-1]
     x = copied(seen(x, taps, positions, window), features)
-    groups = count * features
-    turned = plain(window.stride)._replace(stride=window.dilation, groups=groups)
-    x = jnp.moveaxis(x, 0, -2).reshape(1, *x.shape[1:-1], groups)
-    g = jnp.moveaxis(g, 0, -2).reshape(*positions, 1, groups)
-    dk = convolution(x, (0, 3, 1, 2), g, (2, 3, 0, 1), (1, *taps, groups), turned)
-    return dk.reshape(*taps, 1, count, features).sum(-2)
+
+    def add(total, block):
+        x, g = block
+        count = len(x)
+        groups = count * features
+        turned = plain(window.stride)._replace(stride=window.dilation, groups=groups)
+        x = jnp.moveaxis(x, 0, -2).reshape(1, *x.shape[1:-1], groups)
+        g = jnp.moveaxis(g, 0, -2).reshape(*positions, 1, groups)
+        dk = convolution(x, (0, 3, 1, 2), g, (2, 3, 0, 1), (1, *taps, groups), turned)
+        return total + dk.reshape(*taps, 1, count, features).sum(-2), None
+
+    # In a loop of at least two steps x and g are read as they lie. Without it XLA computes them
+    # again, from what they were made of, in the order of the transposed: three times slower.
+    blocks = in_blocks((x, g), most=-(-len(x) // 2))
+    return lax.scan(add, jnp.zeros((*taps, 1, features), x.dtype), blocks)[0]
