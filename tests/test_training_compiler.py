@@ -91,3 +91,31 @@ def test_lower_compiles_ahead_of_time():
     now, _ = step(fresh(), batch(), jax.random.key(1))
     for ours, other in zip(jax.tree.leaves(ahead.params), jax.tree.leaves(now.params), strict=True):
         np.testing.assert_array_equal(ours, other)
+
+
+def stderr_of(run, capfd) -> str:
+    capfd.readouterr()
+    jax.block_until_ready(run())
+    return capfd.readouterr().err
+
+
+@pytest.mark.skipif("cpu" not in jax.default_backend(), reason="pieces are for CPUs")
+def test_memory_in_pieces_is_not_for_arrays_larger_than_one(capfd):
+    """XLA would print a warning for each of them at each compilation."""
+    options = compiler_options()
+    if "xla_cpu_scheduler_type" not in options:
+        pytest.skip("this jaxlib has no options")
+    one = jnp.ones(())
+    grown = {}
+    for size in (2**20, compiler.PIECE // 4 + 1):
+        # The sort is an array in memory, and inside a program inside the program.
+        grown[size] = compiler.Jitted(
+            jax.jit(lambda x, size=size: jnp.sort(jnp.arange(size, dtype=x.dtype) + x)[-2:])
+        )
+        assert not stderr_of(lambda size=size: grown[size](one), capfd)
+        assert float(grown[size](one)[1]) == size
+    small, large = grown.values()
+    assert small.in_pieces._cache_size() == 1
+    assert large.in_pieces._cache_size() == 0
+    forced = jax.jit(large.__wrapped__, compiler_options=options | compiler.IN_PIECES)
+    assert "larger than the per-heap size limit" in stderr_of(lambda: forced(one + 1), capfd)
