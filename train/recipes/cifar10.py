@@ -5,7 +5,8 @@
 Test accuracy 89.21% ± 0.30% (mean and standard deviation over seeds 0 to 2, `--seeds 3`; the lowest
 is 88.88%), a plain network of 412,954 parameters that pools early, after Jordan's "94% on CIFAR-10
 in 3.29 seconds" (arXiv:2404.00498); 15 minutes a seed on two shared x86-64 cores, float32, Python
-3.11, jax 0.10.2. The settings were chosen with `--validate`, and not on the test images.
+3.11, jax 0.10.2. The settings were chosen with `--validate`, and not on the test images. The same
+recipe in PyTorch (`python -m train.bench accuracy cifar10`, seed 0): 89.07%, where this has 88.88%.
 """
 
 import dataclasses

@@ -4,7 +4,8 @@
 
 Test accuracy 92.80% ± 0.14% (mean and standard deviation over seeds 0 to 4, `--seeds 5`; the lowest
 is 92.59%), a network of 96,554 parameters; 8 to 11 minutes a seed beside other work on two shared
-x86-64 cores, float32, Python 3.12, jax 0.12.0. The settings were not tuned on the test images.
+x86-64 cores, float32, Python 3.12, jax 0.12.0. The settings were not tuned on the test images. The
+same recipe in PyTorch (`python -m train.bench accuracy fashion_mnist`, seed 0): 92.74%.
 """
 
 import dataclasses

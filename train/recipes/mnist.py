@@ -4,7 +4,9 @@
 
 Test accuracy 99.68% ± 0.05% (mean and standard deviation over seeds 0 to 2, `--seeds 3`; the lowest
 is 99.63%), a network of 72,666 parameters; 9 minutes a seed on two shared x86-64 cores, float32,
-Python 3.11, jax 0.10.2. The settings were chosen with `--validate`, and not on the test images.
+Python 3.11, jax 0.10.2. The settings were chosen with `--validate`, and not on the test images. The
+same recipe in PyTorch (`python -m train.bench accuracy mnist`, seed 0): 99.69%, where this has
+99.72%.
 """
 
 import dataclasses

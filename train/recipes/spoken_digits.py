@@ -5,7 +5,8 @@
 Test accuracy 99.33% ± 0.33% (mean and standard deviation over seeds 0 to 2, `--seeds 3`: 99.33%,
 99.67% and 99.00% of 300 recordings; each speaker is on both sides), a network of 180,874
 parameters; 82 seconds a seed on two shared x86-64 cores, float32, Python 3.11, jax 0.10.2. The
-settings were chosen with `--validate`.
+settings were chosen with `--validate`. The same recipe in PyTorch (`python -m train.bench accuracy
+spoken_digits`, seed 0): 99.33%, the same.
 """
 
 import dataclasses

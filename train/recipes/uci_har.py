@@ -5,7 +5,8 @@
 Test accuracy 93.08% ± 0.33% (mean and standard deviation over seeds 0 to 2, `--seeds 3`; the lowest
 is 92.84%) on nine people who were not trained on, a network of 130,502 parameters; 18 to 44 seconds
 a seed beside other work on two shared x86-64 cores, float32, Python 3.11, jax 0.10.2. The settings
-were chosen with `--validate`, on four of the 21 people of the training split.
+were chosen with `--validate`, on four of the 21 people of the training split. The same recipe in PyTorch
+(`python -m train.bench accuracy uci_har`, seed 0): 92.84%.
 """
 
 import dataclasses

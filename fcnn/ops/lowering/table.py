@@ -4,28 +4,32 @@ The choice depends on static facts only: the shapes, the stride, the dilation, t
 and the platform. Where oneDNN can be called (`library.applies`) it computes nearly everything; the
 other forms are for what it cannot do, and for other CPUs, jaxlibs and dtypes.
 
-Milliseconds, median of interleaved runs, float32, two x86-64 cores (AVX-512, AMD EPYC), jaxlib
-0.10.2, PyTorch 2.13; `python -m train.bench layers` measures every row again. XLA: the best of the
-forms without oneDNN.
+Milliseconds, median of interleaved runs, float32, two x86-64 cores (Intel Xeon, AVX-512), jaxlib
+0.10.2, PyTorch 2.13; `python -m train.bench layers` measures all of it again, on more layers.
 
-    images, kernel                    pass              lax    XLA   oneDNN   PyTorch
-    128x28x28x32, 3x3, 32             forward            26     12      9.5       9.8
-                                      input gradient     25     11      9.5      10.6
-                                      kernel gradient    30     23     17        11
-    32x32x32x64, 3x3, 128, stride 2   forward            13    7.3      6.4       6.4
-                                      kernel gradient    19     13      8.1       8.8
-    32x16x16x144, 3x3, depthwise      forward            39    1.1      0.7       1.1
-                                      kernel gradient    29    2.9      2.7       0.5
-    32x16x16x128, 3x3, 32 groups      forward            41    6.9      2.7       9.1
-                                      kernel gradient  2430    6.3       -        3.0
-    4x8x32x32x16, 3x3x3, 32           forward            38     28      4.3      13.7
-    32x32x32x64, 1x1, 64              kernel gradient    17    4.0      7.4       2.3
-    32x32x32x3, 3x3, 64               input gradient    4.3    1.9      5.0       3.7
-                                      kernel gradient   2.5    1.6      2.8       1.2
-    16x8000x1, 80, 64, stride 4       input gradient    11     2.8       25        25
-                                      kernel gradient   4.6    3.8      6.9       3.2
-    32x4x4x512, 3x3, 512              input gradient    20     16        12        12
-    32x500x64, 9, depthwise           forward            32    0.9      2.8       1.7
+    images, kernel                    pass              lax   fcnn   PyTorch   form
+    128x28x28x32, 3x3, 32             forward            13    5.5       5.5   onednn
+                                      input gradient     13    5.8       5.5   phases
+                                      kernel gradient    63     13       5.2   onednn_gradient
+    32x4x4x512, 3x3, 512              forward            10    8.8        11   columns
+                                      input gradient     12    7.9        11   columns
+                                      kernel gradient    11    9.0        12   onednn_gradient
+    32x32x32x64, 3x3, 128, stride 2   forward           8.2    3.4       3.1   onednn
+                                      input gradient    7.2    5.5       3.4   phases
+                                      kernel gradient    16    6.9       4.2   onednn_gradient
+    32x16x16x144, 3x3, depthwise      forward            26    0.5       0.3   onednn
+                                      kernel gradient    28    3.0       0.3   onednn_gradient
+    32x16x16x128, 3x3, 32 groups      forward            22    1.8       0.9   onednn
+                                      kernel gradient  1936    5.1       1.1   grouped
+    32x500x64, 9, depthwise           forward            22    0.7       0.6   depthwise
+    4x8x32x32x16, 3x3x3, 32           forward            22    2.5       2.3   onednn
+                                      kernel gradient    37    8.4       2.4   onednn_gradient
+    32x32x32x64, 1x1, 64              kernel gradient    23    1.0       1.0   product
+    32x32x32x3, 3x3, 64               input gradient    2.0    1.6       1.9   columns
+                                      kernel gradient   3.6    1.3       0.6   columns
+    16x8000x1, 80, 64, stride 4       input gradient    6.6    2.2        16   columns
+                                      kernel gradient   3.4    2.0       2.0   onednn_gradient
+    4x224x224x3, 7x7, 64, stride 2    kernel gradient    27    7.8       3.7   onednn_gradient
 
 Inside `lax.scan` the gradients of `lax` are another 20 times slower; the forms are not.
 """
