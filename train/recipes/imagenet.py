@@ -7,7 +7,12 @@ FOLDER holds train/<class>/*.jpg and val/<class>/*.jpg. A decoded image takes 15
 them take less than a quarter of the memory, they are decoded once and lie on the device; else they
 stream: `--workers` threads decode each batch ahead of its step, which takes a core about 2 ms for a
 photograph of 500x375 pixels. Both train on the same images in the same order. The settings follow
-torchvision's for ResNet-50; the accuracy has not been measured.
+torchvision's for ResNet-50; the accuracy on ImageNet has not been measured. What has been is a
+folder of 390 generated JPEG files, three shapes on noise, streamed by two workers, at 64x64: 81% of
+the 90 test images after 10 epochs, 49 seconds of training on two x86-64 cores, with
+
+    python -m train imagenet --data-dir MINE --model.num-classes 3 --size 64 --train-size 56 \\
+      --batch-size 20 --epochs 10 --warmup-epochs 1 --learning-rate 0.01 --stream always
 """
 
 import dataclasses
