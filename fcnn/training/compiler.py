@@ -65,30 +65,27 @@ class Jitted:
     """
 
     def __init__(self, function: Callable, donate_argnums: int | tuple[int, ...] = ()):
+        jit = functools.partial(jax.jit, function, donate_argnums=donate_argnums)
         options = compiler_options()
-        self.inner = jax.jit(function, donate_argnums=donate_argnums)
-        self.outer = jax.jit(function, donate_argnums=donate_argnums, compiler_options=options)
-        self.in_pieces = self.outer
+        self.inner = jit()
+        self.outer = self.in_pieces = jit(compiler_options=options)
         if "xla_cpu_scheduler_type" in options:
-            options |= IN_PIECES
-            self.in_pieces = jax.jit(
-                function, donate_argnums=donate_argnums, compiler_options=options
-            )
+            self.in_pieces = jit(compiler_options=options | IN_PIECES)
         self.fits: dict[Any, bool] = {}
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: Any) -> Any:
-        traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(args))
-        return (self.inner if traced else self._best(args))(*args)
+        leaves = jax.tree.leaves(args)
+        traced = any(isinstance(leaf, Tracer) for leaf in leaves)
+        return (self.inner if traced else self._best(args, leaves))(*args)
 
     def lower(self, *args: Any) -> Any:
         """Ahead of time, as `jax.jit(f).lower`: with the options."""
-        return self._best(args).lower(*args)
+        return self._best(args, jax.tree.leaves(args)).lower(*args)
 
-    def _best(self, args: Any) -> Any:
+    def _best(self, args: Any, leaves: list) -> Any:
         if self.in_pieces is self.outer:
             return self.outer
-        leaves = jax.tree.leaves(args)
         known = tuple((getattr(a, "shape", ()), getattr(a, "dtype", type(a))) for a in leaves)
         if known not in self.fits:  # JAX keeps the trace, so that it is not made twice
             jaxpr = self.outer.trace(*args).jaxpr.jaxpr

@@ -6,13 +6,11 @@ A 1x1 convolution is the product of each pixel with the kernel; where the stride
 
 import math
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fcnn.ops.lowering.tall import tall_product
+from fcnn.ops.lowering.tall import dot, tall_product
 from fcnn.ops.lowering.window import Window, pad_spatial, side_by_side
-from fcnn.ops.norm import wide
 from fcnn.ops.taps import Sizes
 
 
@@ -24,13 +22,13 @@ def applies(taps: Sizes, window: Window) -> bool:
 def forward(x, kernel, window: Window):
     taps = kernel.shape[:-2]
     positions = window.positions(x.shape[1:-1], taps)
-    y = _dot(_patches(x, taps, positions, window), _matrix(kernel))
+    y = dot(_patches(x, taps, positions, window), _matrix(kernel))
     return y.reshape(x.shape[0], *positions, -1)
 
 
 def input_gradient(g, kernel, window: Window, sizes: Sizes):
     taps, positions = kernel.shape[:-2], g.shape[1:-1]
-    rows = _dot(g.reshape(-1, g.shape[-1]), _matrix(kernel).T)
+    rows = dot(g.reshape(-1, g.shape[-1]), _matrix(kernel).T)
     blocks = rows.reshape(g.shape[0], *positions, *taps, -1)
     # What a window does not reach, between the taps and the next position, has no gradient.
     gaps = [(0, s - k) for k, s in zip(taps, window.stride, strict=True)]
@@ -42,11 +40,6 @@ def kernel_gradient(x, g, window: Window, taps: Sizes):
     rows = _patches(x, taps, g.shape[1:-1], window)
     dk = tall_product(rows, g.reshape(-1, g.shape[-1]))
     return dk.reshape(*taps, x.shape[-1], g.shape[-1])
-
-
-def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
-    """a @ b, summed in float32 at least."""
-    return lax.dot(a, b, preferred_element_type=wide(a.dtype)).astype(a.dtype)
 
 
 def _matrix(kernel):

@@ -1,4 +1,4 @@
-"""The product of two tall matrices, over whose rows a kernel's gradient is summed."""
+"""Products of matrices; of tall ones, over whose rows a kernel's gradient is summed, by oneDNN."""
 
 import jax
 from jax import lax
@@ -11,8 +11,13 @@ from fcnn.ops.norm import wide
 ROWS = 1024
 
 
+def dot(a: jax.Array, b: jax.Array) -> jax.Array:
+    """a b, summed in float32 at least."""
+    return lax.dot(a, b, preferred_element_type=wide(a.dtype)).astype(a.dtype)
+
+
 def tall_product(a: jax.Array, b: jax.Array) -> jax.Array:
     """a' b for (R, A) and (R, B), summed in float32 at least."""
     if library.applies(a.dtype) and len(a) >= ROWS:
         return library.product(a, b, transpose_a=True)
-    return lax.dot(a.T, b, preferred_element_type=wide(a.dtype)).astype(a.dtype)
+    return dot(a.T, b)
